@@ -1,0 +1,193 @@
+//! Unsigned decimal numbers at memory speed.
+//!
+//! Eight bytes are looked at together: the first byte that is no digit is found with one mask and one bit scan, and the
+//! digits before it become a value with three multiplications, without a branch on their count. Only numbers of more
+//! than eight digits, white space in unusual places and errors leave that path. (Mula, Lemire: "Parsing series of
+//! integers with SIMD", and Lemire's `parse_eight_digits_unrolled`, describe the arithmetic.)
+
+use crate::error::{Problem, show_byte};
+
+/// Zero bytes that must follow the text, so that eight bytes can be loaded at its end.
+pub(crate) const PADDING: usize = 8;
+
+/// A broken rule at a position of the text in hand.
+#[derive(Debug)]
+pub(crate) struct NumberError {
+    pub(crate) pos: usize,
+    pub(crate) problem: Problem,
+}
+
+/// Walks numbers separated by commas.
+pub(crate) struct Numbers<'t> {
+    /// Text and [`PADDING`].
+    padded: &'t [u8],
+    end: usize,
+    pos: usize,
+}
+
+impl<'t> Numbers<'t> {
+    /// `padded` is the text followed by [`PADDING`] bytes.
+    pub(crate) fn new(padded: &'t [u8]) -> Self {
+        Self { padded, end: padded.len().saturating_sub(PADDING), pos: 0 }
+    }
+
+    pub(crate) fn pos(&self) -> usize {
+        self.pos
+    }
+
+    /// The next number and the comma after it.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "the loop over rows is this function, a few billion times")]
+    pub(crate) fn next(&mut self) -> Result<u64, NumberError> {
+        let Some(eight) = self.padded.get(self.pos..self.pos + 8).and_then(|s| s.try_into().ok()) else {
+            return self.next_slowly();
+        };
+        let digits = u64::from_le_bytes(eight) ^ 0x3030_3030_3030_3030;
+        let others = (digits.wrapping_add(0x7676_7676_7676_7676) | digits) & 0x8080_8080_8080_8080;
+        let count = others.trailing_zeros() / 8;
+        if count == 0 || count >= 8 {
+            return self.next_slowly();
+        }
+        // The digits move to the high bytes, zeros enter below: the number is always read as eight digits.
+        let mut v = digits << (64 - 8 * count);
+        v = v.wrapping_mul(10).wrapping_add(v >> 8);
+        let pairs = v & 0x0000_00ff_0000_00ff;
+        let value = (pairs.wrapping_mul(0x000f_4240_0000_0064))
+            .wrapping_add(((v >> 16) & 0x0000_00ff_0000_00ff).wrapping_mul(0x0000_2710_0000_0001))
+            >> 32;
+        self.pos += count as usize;
+        self.comma()?;
+        Ok(value)
+    }
+
+    /// Consumes the comma (or newline and comma) after a number; at the end of the text nothing.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "part of `next`")]
+    fn comma(&mut self) -> Result<(), NumberError> {
+        match self.padded.get(self.pos) {
+            Some(b',') if self.pos < self.end => {
+                self.pos += 1;
+                Ok(())
+            }
+            Some(b'\n') if self.padded.get(self.pos + 1) == Some(&b',') && self.pos + 1 < self.end => {
+                self.pos += 2;
+                Ok(())
+            }
+            _ => self.comma_slowly(),
+        }
+    }
+
+    #[cold]
+    fn comma_slowly(&mut self) -> Result<(), NumberError> {
+        self.skip_space();
+        if self.pos >= self.end {
+            return Ok(());
+        }
+        match self.padded[self.pos] {
+            b',' => {
+                self.pos += 1;
+                Ok(())
+            }
+            b'.' | b'e' | b'E' => Err(self.fail(Problem::NotUnsigned(self.word()))),
+            other => Err(self
+                .fail(Problem::Syntax { expected: "`,` or `]` after a number", found: show_byte(Some(other)) })),
+        }
+    }
+
+    #[cold]
+    fn next_slowly(&mut self) -> Result<u64, NumberError> {
+        self.skip_space();
+        let start = self.pos;
+        let mut value = 0u64;
+        while let Some(digit) = self.digit() {
+            value = value.saturating_mul(10).saturating_add(digit);
+            self.pos += 1;
+        }
+        if self.pos == start {
+            let found = self.padded[..self.end].get(self.pos).copied();
+            return Err(match found {
+                Some(b'-' | b'+' | b'.') => self.fail(Problem::NotUnsigned(self.word())),
+                found => self.fail(Problem::Syntax { expected: "a number", found: show_byte(found) }),
+            });
+        }
+        self.comma()?;
+        Ok(value)
+    }
+
+    fn digit(&self) -> Option<u64> {
+        let byte = *self.padded[..self.end].get(self.pos)?;
+        byte.is_ascii_digit().then(|| u64::from(byte - b'0'))
+    }
+
+    fn skip_space(&mut self) {
+        while self.pos < self.end && matches!(self.padded[self.pos], b' ' | b'\t' | b'\n' | b'\r') {
+            self.pos += 1;
+        }
+    }
+
+    /// The number-like word around the position, for a message.
+    fn word(&self) -> String {
+        let text = &self.padded[..self.end];
+        let part = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'+' | b'.');
+        let start = self.pos - text[..self.pos].iter().rev().take(24).take_while(|b| part(b)).count();
+        let end = self.pos + text[self.pos..].iter().take(24).take_while(|b| part(b)).count();
+        format!("`{}`", String::from_utf8_lossy(&text[start..end]))
+    }
+
+    pub(crate) fn fail(&self, problem: Problem) -> NumberError {
+        NumberError { pos: self.pos, problem }
+    }
+
+    /// Checks that nothing but white space is left.
+    pub(crate) fn finish(mut self) -> Result<(), NumberError> {
+        self.skip_space();
+        if self.pos < self.end {
+            let found = show_byte(Some(self.padded[self.pos]));
+            return Err(self.fail(Problem::Syntax { expected: "the end of a row", found }));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all(text: &str) -> Result<Vec<u64>, String> {
+        let mut padded = text.as_bytes().to_vec();
+        padded.extend([0; PADDING]);
+        let mut numbers = Numbers::new(&padded);
+        let mut out = Vec::new();
+        while numbers.pos() < numbers.end {
+            out.push(numbers.next().map_err(|e| format!("{}: {}", e.pos, e.problem))?);
+        }
+        numbers.finish().map_err(|e| e.problem.to_string())?;
+        Ok(out)
+    }
+
+    #[test]
+    fn every_length_of_number_is_read() {
+        let mut expected = Vec::new();
+        let mut value = 0u64;
+        for digit in (1..=9).chain(0..=9) {
+            value = value.wrapping_mul(10) + digit;
+            expected.push(value);
+            expected.push(value / 7);
+        }
+        let text = expected.iter().map(u64::to_string).collect::<Vec<_>>().join(",");
+        assert_eq!(all(&text).unwrap(), expected);
+        assert_eq!(all(&text.replace(',', "\n,")).unwrap(), expected);
+        assert_eq!(all(&format!(" {} ", text.replace(',', " ,\r\n\t"))).unwrap(), expected);
+        assert_eq!(all("99999999999999999999999").unwrap(), [u64::MAX]);
+        assert_eq!(all("007,00000000000000001").unwrap(), [7, 1]);
+    }
+
+    #[test]
+    fn what_is_no_unsigned_number_is_refused_at_its_place() {
+        for (text, place) in [("1,-2", 2), ("1,2.5", 3), ("3e5", 1), ("1,,2", 2), ("1 2", 2), ("\"a\"", 0)] {
+            let error = all(text).unwrap_err();
+            assert!(error.starts_with(&format!("{place}: ")), "{text}: {error}");
+        }
+        assert_eq!(all("1,-27").unwrap_err(), "2: expected an unsigned whole number, found `-27`");
+    }
+}

@@ -1,0 +1,926 @@
+//! From text to columns: the order of the sections, and the rows of nodes and edges.
+//!
+//! Invariants of a snapshot that is returned:
+//! 1. every column of the nodes has the same length N <= 2^32 - 2, of the edges E <= 2^32 - 2;
+//! 2. `first_edge` has N + 1 ascending items, the last is at most E;
+//! 3. every `to` is below N, every kind is in the tables, `root` is below N;
+//! 4. names may lie beyond the string table (a warning); they read as empty strings.
+
+use std::io::Read;
+
+use crate::{
+    Buffer, Column, EdgeColumns, NodeColumns, SizeColumn, Snapshot, Traces,
+    error::{Problem, ReadError, Section, WarningKind, Warnings, show_byte},
+    header::{EdgeLayout, Header, NodeLayout},
+    input::Input,
+    kinds::KindTable,
+    numbers::{NumberError, Numbers},
+    rows::{Growth, Rows, read_rows},
+    strings::read_strings,
+    tables::{Locations, TraceNode, functions, samples},
+};
+
+/// The most nodes or edges that ordinals of 32 bits can number.
+const MAX_ROWS: u64 = u32::MAX as u64 - 1;
+
+/// How to read.
+#[derive(Clone, Copy)]
+pub struct ReadOptions<'a> {
+    /// Threads that parse; 0 is taken as 1.
+    pub threads: usize,
+    /// Bytes that the source will give, where that is known and it is not compressed. Bounds the first allocation.
+    pub len: Option<u64>,
+    /// Called now and then, from any of the threads, with the bytes of text read so far.
+    pub progress: Option<&'a (dyn Fn(u64) + Sync)>,
+}
+
+impl Default for ReadOptions<'_> {
+    fn default() -> Self {
+        let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        Self { threads, len: None, progress: None }
+    }
+}
+
+impl std::fmt::Debug for ReadOptions<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ReadOptions").field("threads", &self.threads).field("len", &self.len).finish_non_exhaustive()
+    }
+}
+
+/// Reads a snapshot or timeline, plain or compressed with gzip or Zstandard.
+///
+/// # Errors
+/// The first broken rule of the format, with section and byte offset. Damage that leaves the rest sound is in
+/// [`Snapshot::warnings`] instead.
+pub fn read<'r>(source: impl Read + Send + 'r, options: ReadOptions<'r>) -> Result<Snapshot, ReadError> {
+    let mut input = Input::new(Box::new(source), options.len, options.progress)?;
+    let mut reader = Reader { threads: options.threads.max(1), ..Reader::default() };
+    reader.top_level(&mut input)?;
+    reader.finish(&input)
+}
+
+#[derive(Default)]
+struct Reader {
+    threads: usize,
+    header: Option<Header>,
+    seen: Vec<Section>,
+    node_offset: u64,
+    snapshot: Snapshot,
+    warnings: Warnings,
+    edge_sum: u64,
+    max_node_name: Option<u32>,
+    max_edge_name: Option<u32>,
+    trace_functions: Vec<u64>,
+    raw_locations: Vec<Buffer<u32>>,
+    location_rows: usize,
+}
+
+impl Reader {
+    fn top_level(&mut self, input: &mut Input<'_>) -> Result<(), ReadError> {
+        const TOP: Section = Section::TopLevel;
+        match input.peek_token(TOP)? {
+            Some(b'{') => input.pos += 1,
+            None => return Err(Problem::Empty.at(TOP, input.offset())),
+            found => return Err(Problem::NotASnapshot(show_byte(found)).at(TOP, input.offset())),
+        }
+        if input.peek_token(TOP)? == Some(b'}') {
+            return Err(Problem::Missing(Section::Header).at(TOP, input.offset()));
+        }
+        loop {
+            let key_offset = input.offset();
+            let key = input.key(TOP)?;
+            input.expect(b':', "`:` after a key", TOP)?;
+            self.section(input, &key, key_offset)?;
+            match input.peek_token(TOP)? {
+                Some(b',') => input.pos += 1,
+                Some(b'}') => {
+                    input.pos += 1;
+                    break;
+                }
+                None => return Err(Problem::Truncated.at(TOP, input.offset())),
+                found => return Err(input.syntax("`,` or `}` after a section", found, TOP)),
+            }
+        }
+        let offset = input.offset();
+        if input.peek_token(TOP)?.is_some() {
+            self.warnings.add(WarningKind::TrailingText, TOP, Some(offset), 1, || {
+                "text after the end of the snapshot, ignored".to_owned()
+            });
+        }
+        Ok(())
+    }
+
+    fn section(&mut self, input: &mut Input<'_>, key: &[u8], key_offset: u64) -> Result<(), ReadError> {
+        let section = match key {
+            b"snapshot" => Section::Header,
+            b"nodes" => Section::Nodes,
+            b"edges" => Section::Edges,
+            b"trace_function_infos" => Section::TraceFunctions,
+            b"trace_tree" => Section::TraceTree,
+            b"samples" => Section::Samples,
+            b"locations" => Section::Locations,
+            b"strings" => Section::Strings,
+            b"scopes" | b"scope_context_vars" | b"scope_uses" => return input.skip_value(Section::Unknown),
+            other => {
+                if self.seen.is_empty() {
+                    return self.other_format(input, other, key_offset);
+                }
+                self.warnings.add(WarningKind::UnknownSection, Section::Unknown, Some(key_offset), 1, || {
+                    format!("section `{}` is not known, skipped", String::from_utf8_lossy(other))
+                });
+                return input.skip_value(Section::Unknown);
+            }
+        };
+        if self.seen.contains(&section) {
+            return Err(Problem::Repeated(section).at(section, key_offset));
+        }
+        self.seen.push(section);
+        if section == Section::Header {
+            let offset = input.offset();
+            input.peek_token(section)?;
+            let text = input.capture_value(section)?;
+            self.header = Some(Header::parse(&text).map_err(|p| p.at(section, offset))?);
+            return Ok(());
+        }
+        input.expect(b'[', "`[`", section)?;
+        match section {
+            Section::Strings => self.snapshot.strings = read_strings(input, &mut self.warnings)?,
+            Section::TraceTree => return self.trace_tree(input),
+            _ => {
+                let Some(header) = self.header.take() else {
+                    return Err(Problem::Order(section, Section::Header).at(section, key_offset));
+                };
+                let result = match section {
+                    Section::Nodes => self.nodes(input, &header),
+                    Section::Edges => self.edges(input, &header, key_offset),
+                    Section::Locations => self.locations(input, &header),
+                    Section::Samples => {
+                        let fields = header.sample_fields.len();
+                        self.numbers(input, section, fields).map(|numbers| {
+                            self.snapshot.samples = samples(&numbers, &header.sample_fields, &mut self.warnings);
+                        })
+                    }
+                    _ => self.numbers(input, section, header.trace_function_fields.len()).map(|numbers| {
+                        self.trace_functions = numbers;
+                    }),
+                };
+                self.header = Some(header);
+                result?;
+            }
+        }
+        input.expect(b']', "`]`", section)
+    }
+
+    /// The first key is not a snapshot's: says what the file is instead, if that is known.
+    fn other_format(&self, input: &mut Input<'_>, key: &[u8], offset: u64) -> Result<(), ReadError> {
+        let what = match key {
+            b"head" => "a sampling heap profile (.heapprofile)",
+            b"nodes" | b"edges" => return Err(Problem::Order(Section::Nodes, Section::Header).at(Section::Nodes, offset)),
+            b"startTime" | b"endTime" => "a CPU profile",
+            b"version" if input.peek_token(Section::TopLevel)?.is_some_and(|b| b.is_ascii_digit()) => {
+                "a snapshot in another engine's format (WebKit's begins with `version`)"
+            }
+            b"samples" => "a heap profile or CPU profile",
+            b"traceEvents" => "a trace",
+            _ => {
+                let found = format!("the key `{}`", String::from_utf8_lossy(key));
+                return Err(Problem::NotASnapshot(found).at(Section::TopLevel, offset));
+            }
+        };
+        Err(Problem::OtherFormat(what).at(Section::TopLevel, offset))
+    }
+
+    fn nodes(&mut self, input: &mut Input<'_>, header: &Header) -> Result<(), ReadError> {
+        const SECTION: Section = Section::Nodes;
+        self.node_offset = input.offset();
+        let layout = header.nodes;
+        let growth = Growth::new(input, layout.fields, header.node_count);
+        let mut room = growth.first();
+        let mut columns = NodeBuffers::new(room, &layout).ok_or_else(|| no_memory(room, SECTION, input))?;
+        let mut done = 0;
+        let mut large = Vec::new();
+        let mut edge_sum = 0u64;
+        loop {
+            let kinds = &header.node_kinds;
+            let parse = |text: &[u8], rows: NodeRows<'_>, first: usize| match layout.fields {
+                5 => parse_nodes::<5>(text, rows, &layout, kinds, first),
+                6 => parse_nodes::<6>(text, rows, &layout, kinds, first),
+                7 => parse_nodes::<7>(text, rows, &layout, kinds, first),
+                _ => parse_nodes::<64>(text, rows, &layout, kinds, first),
+            };
+            let rows = columns.rows_from(done);
+            let outcome = read_rows(input, SECTION, layout.fields, rows, done, self.threads, &parse)?;
+            done += outcome.rows;
+            for stats in outcome.stats {
+                large.extend(stats.large);
+                edge_sum = edge_sum.saturating_add(stats.edges);
+                self.max_node_name = self.max_node_name.max(Some(stats.max_name));
+                self.warnings.add(WarningKind::Detachedness, SECTION, None, stats.odd_detachedness, || {
+                    "detachedness above 3, its low two bits are used".to_owned()
+                });
+            }
+            if done as u64 > MAX_ROWS {
+                return Err(Problem::TooMany { what: "nodes", limit: MAX_ROWS }.at(SECTION, input.offset()));
+            }
+            if outcome.finished {
+                break;
+            }
+            room = growth.after(room);
+            columns = columns.grown(room, &layout).ok_or_else(|| no_memory(room, SECTION, input))?;
+        }
+        if done == 0 {
+            let problem = Problem::Header("the snapshot has no nodes".into());
+            return Err(problem.at(SECTION, input.offset()));
+        }
+        if done as u64 != header.node_count {
+            self.warnings.add(WarningKind::NodeCount, Section::Header, None, 1, || {
+                format!("the header promises {} nodes, the file has {done}", header.node_count)
+            });
+        }
+        self.edge_sum = edge_sum;
+        self.snapshot.nodes = columns.freeze(done, large);
+        Ok(())
+    }
+
+    fn edges(&mut self, input: &mut Input<'_>, header: &Header, key_offset: u64) -> Result<(), ReadError> {
+        const SECTION: Section = Section::Edges;
+        if !self.seen.contains(&Section::Nodes) {
+            return Err(Problem::Order(SECTION, Section::Nodes).at(SECTION, key_offset));
+        }
+        let layout = header.edges;
+        let target = Target { fields: header.nodes.fields as u64, nodes: self.snapshot.node_count() as u64 };
+        let growth = Growth::new(input, layout.fields, header.edge_count);
+        let mut room = growth.first();
+        let mut columns = EdgeBuffers::new(room).ok_or_else(|| no_memory(room, SECTION, input))?;
+        let mut done = 0;
+        loop {
+            let kinds = &header.edge_kinds;
+            let standard = layout.fields == 3 && (layout.kind, layout.name, layout.to) == (0, 1, 2);
+            let parse = |text: &[u8], rows: EdgeRows<'_>, _: usize| match (standard, target.fields) {
+                (true, 5) => parse_edges::<5>(text, rows, kinds, target),
+                (true, 6) => parse_edges::<6>(text, rows, kinds, target),
+                (true, 7) => parse_edges::<7>(text, rows, kinds, target),
+                _ => parse_any_edges(text, rows, &layout, kinds, target),
+            };
+            let rows = columns.rows_from(done);
+            let outcome = read_rows(input, SECTION, layout.fields, rows, done, self.threads, &parse)?;
+            done += outcome.rows;
+            self.max_edge_name = outcome.stats.into_iter().max().unwrap_or(None).max(self.max_edge_name);
+            if done as u64 > MAX_ROWS {
+                return Err(Problem::TooMany { what: "edges", limit: MAX_ROWS }.at(SECTION, input.offset()));
+            }
+            if outcome.finished {
+                break;
+            }
+            room = growth.after(room);
+            columns = columns.grown(room).ok_or_else(|| no_memory(room, SECTION, input))?;
+        }
+        if done as u64 != header.edge_count {
+            self.warnings.add(WarningKind::EdgeCount, Section::Header, None, 1, || {
+                format!("the header promises {} edges, the file has {done}", header.edge_count)
+            });
+        }
+        if self.edge_sum > done as u64 {
+            let problem = Problem::EdgesMissing { claimed: self.edge_sum, found: done as u64 };
+            return Err(problem.at(SECTION, input.offset()));
+        }
+        if self.edge_sum < done as u64 {
+            let extra = done as u64 - self.edge_sum;
+            self.warnings.add(WarningKind::UnownedEdges, SECTION, None, extra, || {
+                "an edge that belongs to no node, ignored".to_owned()
+            });
+            done = self.edge_sum as usize;
+        }
+        self.snapshot.edges = columns.freeze(done);
+        Ok(())
+    }
+
+    fn locations(&mut self, input: &mut Input<'_>, header: &Header) -> Result<(), ReadError> {
+        const SECTION: Section = Section::Locations;
+        let fields = &header.location_fields;
+        let at = |name: &str| fields.iter().position(|f| f == name);
+        let (Some(object), Some(script), Some(line), Some(column)) =
+            (at("object_index"), at("script_id"), at("line"), at("column"))
+        else {
+            let numbers = self.numbers(input, SECTION, fields.len())?;
+            self.warnings.add(WarningKind::Location, SECTION, None, u64::from(!numbers.is_empty()), || {
+                "locations whose fields the header does not name, ignored".to_owned()
+            });
+            return Ok(());
+        };
+        let growth = Growth::new(input, fields.len(), u64::MAX);
+        let wanted = [object, script, line, column];
+        let mut done = 0;
+        let mut room = growth.first();
+        let make = |room| (0..4).map(|_| Buffer::zeroed(room)).collect::<Option<Vec<_>>>();
+        let mut columns: Vec<Buffer<u32>> = make(room).ok_or_else(|| no_memory(room, SECTION, input))?;
+        let n_fields = fields.len();
+        loop {
+            let parse = |text: &[u8], rows: TableRows<'_>, _: usize| parse_table(text, rows, n_fields, wanted);
+            let mut parts = columns.iter_mut().map(|c| &mut c[done..]);
+            let mut part = || parts.next().unwrap_or_default();
+            let rows = TableRows([part(), part(), part(), part()]);
+            let outcome = read_rows(input, SECTION, n_fields, rows, done, self.threads, &parse)?;
+            done += outcome.rows;
+            if outcome.finished {
+                break;
+            }
+            room = growth.after(room);
+            columns = columns
+                .iter()
+                .map(|c| c.grown(room, false))
+                .collect::<Option<Vec<_>>>()
+                .ok_or_else(|| no_memory(room, SECTION, input))?;
+        }
+        self.raw_locations = columns;
+        self.location_rows = done;
+        Ok(())
+    }
+
+    /// A small table of numbers, as it is.
+    fn numbers(&mut self, input: &mut Input<'_>, section: Section, fields: usize) -> Result<Vec<u64>, ReadError> {
+        struct Free<'a>(&'a mut [u64], usize);
+        impl Rows for Free<'_> {
+            fn len(&self) -> usize {
+                self.0.len() / self.1
+            }
+            fn split_front(self, rows: usize) -> (Self, Self) {
+                let (front, rest) = self.0.split_at_mut(rows * self.1);
+                (Self(front, self.1), Self(rest, self.1))
+            }
+        }
+        let fields = fields.max(1);
+        let growth = Growth::new(input, fields, u64::MAX);
+        let mut room = growth.first();
+        let mut all = Buffer::<u64>::zeroed(room.saturating_mul(fields)).ok_or_else(|| no_memory(room, section, input))?;
+        let mut done = 0;
+        let parse = |text: &[u8], rows: Free<'_>, _: usize| {
+            let mut numbers = Numbers::new(text);
+            for slot in rows.0.iter_mut() {
+                *slot = numbers.next()?;
+            }
+            numbers.finish()
+        };
+        loop {
+            let rows = Free(&mut all[done * fields..], fields);
+            let outcome = read_rows(input, section, fields, rows, done, self.threads, &parse)?;
+            done += outcome.rows;
+            if outcome.finished {
+                return Ok(all[..done * fields].to_vec());
+            }
+            room = growth.after(room);
+            all = all.grown(room * fields, false).ok_or_else(|| no_memory(room, section, input))?;
+        }
+    }
+
+    /// The tree `[id, function, count, size, [children]]`, nested to any depth, without recursion. The opening bracket
+    /// is consumed.
+    fn trace_tree(&mut self, input: &mut Input<'_>) -> Result<(), ReadError> {
+        const SECTION: Section = Section::TraceTree;
+        let Some(header) = self.header.as_ref() else {
+            return Err(Problem::Order(SECTION, Section::Header).at(SECTION, input.offset()));
+        };
+        let fields = &header.trace_node_fields;
+        let at = |name: &str| fields.iter().position(|f| f == name);
+        let (id, function) = (at("id"), at("function_info_index"));
+        let (count, size, children) = (at("count"), at("size"), at("children"));
+        let (Some(id), Some(function), Some(count), Some(size), Some(children)) = (id, function, count, size, children)
+        else {
+            let mut depth = 1;
+            while depth > 0 {
+                match input.bump(SECTION)? {
+                    b'[' => depth += 1,
+                    b']' => depth -= 1,
+                    _ => {}
+                }
+            }
+            return Ok(());
+        };
+        let number = |v: u64| u32::try_from(v).unwrap_or(u32::MAX);
+        let mut nodes: Vec<TraceNode> = Vec::new();
+        // For each open bracket: the node whose children these are, and the field that comes next.
+        let mut open: Vec<(Option<u32>, usize)> = vec![(None, 0)];
+        while let Some(&mut (parent, ref mut field)) = open.last_mut() {
+            let place = *field % fields.len();
+            match input.peek_token(SECTION)? {
+                Some(b'[') if place == children => {
+                    input.pos += 1;
+                    *field += 1;
+                    let this = (nodes.len() as u32).checked_sub(1);
+                    open.push((this, 0));
+                }
+                Some(b']') => {
+                    if place != 0 {
+                        let count = *field as u64;
+                        return Err(Problem::PartialRow { count, fields: fields.len() }.at(SECTION, input.offset()));
+                    }
+                    input.pos += 1;
+                    open.pop();
+                }
+                Some(b',') => input.pos += 1,
+                Some(b'0'..=b'9') if place != children => {
+                    let mut value = 0u64;
+                    while let Some(digit @ b'0'..=b'9') = input.peek(SECTION)? {
+                        value = value.saturating_mul(10).saturating_add(u64::from(digit - b'0'));
+                        input.pos += 1;
+                    }
+                    if place == 0 {
+                        // Children stand after their node's other numbers, so the last node is the one in hand: V8
+                        // writes `children` last, and no other order is accepted below.
+                        nodes.push(TraceNode { parent, ..TraceNode::default() });
+                    }
+                    *field += 1;
+                    if let Some(node) = nodes.last_mut() {
+                        match place {
+                            p if p == id => node.id = number(value),
+                            p if p == function => node.function = number(value),
+                            p if p == count => node.count = value,
+                            p if p == size => node.size = value,
+                            _ => {}
+                        }
+                    }
+                }
+                None => return Err(Problem::Truncated.at(SECTION, input.offset())),
+                found => return Err(input.syntax("a number or a list of children", found, SECTION)),
+            }
+        }
+        if children + 1 != fields.len() && !nodes.is_empty() {
+            self.warnings.add(WarningKind::Trace, SECTION, None, 1, || {
+                "the children are not the last field of a trace node, ignored".to_owned()
+            });
+            nodes.clear();
+        }
+        self.snapshot.traces.get_or_insert_default().nodes = nodes;
+        Ok(())
+    }
+
+    fn finish(mut self, input: &Input<'_>) -> Result<Snapshot, ReadError> {
+        let end = input.offset();
+        let Some(header) = self.header.take() else {
+            return Err(Problem::Missing(Section::Header).at(Section::TopLevel, end));
+        };
+        for section in [Section::Nodes, Section::Edges, Section::Strings] {
+            if !self.seen.contains(&section) {
+                return Err(Problem::Missing(section).at(Section::TopLevel, end));
+            }
+        }
+        let mut snapshot = self.snapshot;
+        let mut warnings = self.warnings;
+        let fields = header.nodes.fields as u64;
+        let root = header.root_index / fields;
+        if !header.root_index.is_multiple_of(fields) || root >= snapshot.node_count() as u64 {
+            return Err(Problem::BadRoot(header.root_index).at(Section::Header, 0));
+        }
+        snapshot.root = root as u32;
+        snapshot.node_fields = header.nodes.fields as u32;
+        snapshot.extra_native_bytes = header.extra_native_bytes;
+        check_names(&snapshot, self.max_node_name, self.max_edge_name, &mut warnings);
+        snapshot.locations = locations(
+            &self.raw_locations,
+            self.location_rows,
+            fields,
+            snapshot.node_count() as u64,
+            &mut warnings,
+        );
+        snapshot.traces = traces(&header, &self.trace_functions, snapshot.traces.take(), &mut warnings);
+        if snapshot.nodes.trace_node.as_ref().is_some_and(|column| column.iter().all(|&t| t == 0)) {
+            snapshot.nodes.trace_node = None;
+        }
+        snapshot.node_kinds = header.node_kinds;
+        snapshot.edge_kinds = header.edge_kinds;
+        snapshot.warnings = warnings;
+        snapshot.text_bytes = end;
+        Ok(snapshot)
+    }
+}
+
+fn no_memory(rows: usize, section: Section, input: &Input<'_>) -> ReadError {
+    Problem::OutOfMemory { bytes: rows as u64 * 17 }.at(section, input.offset())
+}
+
+/// Counts names beyond the string table. Costs nothing where there are none.
+fn check_names(snapshot: &Snapshot, node: Option<u32>, edge: Option<u32>, warnings: &mut Warnings) {
+    let known = snapshot.strings.len() as u32;
+    let detail = |what, row: usize, name| format!("{what} {row} has name {name}, but there are only {known} strings");
+    if node.is_some_and(|max| max >= known) {
+        let bad = |&(_, &name): &(usize, &u32)| name >= known;
+        let names = || snapshot.nodes.name.iter().enumerate().filter(bad);
+        warnings.add(WarningKind::StringIndex, Section::Nodes, None, names().count() as u64, || {
+            names().next().map(|(row, name)| detail("node", row, name)).unwrap_or_default()
+        });
+    }
+    if edge.is_some_and(|max| max >= known) {
+        let bad = |&e: &usize| snapshot.edge_string(e).is_some_and(|name| name >= known);
+        let edges = || (0..snapshot.edge_count()).filter(bad);
+        warnings.add(WarningKind::StringIndex, Section::Edges, None, edges().count() as u64, || {
+            edges().next().map(|e| detail("edge", e, &snapshot.edges.name[e])).unwrap_or_default()
+        });
+    }
+}
+
+/// Sorts locations by node; of several for one node the last counts, as in DevTools.
+fn locations(raw: &[Buffer<u32>], rows: usize, fields: u64, nodes: u64, warnings: &mut Warnings) -> Locations {
+    let [objects, scripts, lines, columns] = raw else { return Locations::default() };
+    let is_node = |index: u32| u64::from(index).is_multiple_of(fields) && u64::from(index) / fields < nodes;
+    let mut order: Vec<u32> = (0..rows as u32).filter(|&i| is_node(objects[i as usize])).collect();
+    let bad = rows - order.len();
+    warnings.add(WarningKind::Location, Section::Locations, None, bad as u64, || {
+        "a location of something that is not a node, ignored".to_owned()
+    });
+    order.sort_by_key(|&i| objects[i as usize]);
+    order.reverse();
+    order.dedup_by_key(|&mut i| objects[i as usize]);
+    order.reverse();
+    let pick = |column: &Buffer<u32>| -> Column<u32> {
+        order.iter().map(|&i| column[i as usize]).collect::<Vec<_>>().into()
+    };
+    Locations {
+        nodes: order.iter().map(|&i| objects[i as usize] / fields as u32).collect::<Vec<_>>().into(),
+        script_ids: pick(scripts),
+        lines: pick(lines),
+        columns: pick(columns),
+    }
+}
+
+fn traces(header: &Header, infos: &[u64], tree: Option<Traces>, warnings: &mut Warnings) -> Option<Traces> {
+    let mut traces = tree.unwrap_or_default();
+    if header.trace_function_count == 0 || infos.is_empty() {
+        return None;
+    }
+    let Some(functions) = functions(infos, &header.trace_function_fields) else {
+        warnings.add(WarningKind::Trace, Section::TraceFunctions, None, 1, || {
+            "trace functions whose fields the header does not name, ignored".to_owned()
+        });
+        return None;
+    };
+    traces.functions = functions;
+    let known = traces.functions.len() as u32;
+    let bad = traces.nodes.iter().filter(|n| n.function >= known).count();
+    if bad > 0 {
+        warnings.add(WarningKind::Trace, Section::TraceTree, None, bad as u64, || {
+            "a trace node of a function that is not listed, shown as the first function".to_owned()
+        });
+        for node in traces.nodes.iter_mut().filter(|n| n.function >= known) {
+            node.function = 0;
+        }
+    }
+    Some(traces)
+}
+
+// ---- nodes -----------------------------------------------------------------------------------------------------
+
+struct NodeBuffers {
+    kind: Buffer<u8>,
+    name: Buffer<u32>,
+    id: Buffer<u32>,
+    self_size: Buffer<u32>,
+    /// `edge_count` of node n at n + 1 until the columns are frozen.
+    first_edge: Buffer<u32>,
+    trace_node: Option<Buffer<u32>>,
+    detachedness: Option<Buffer<u8>>,
+}
+
+struct NodeRows<'a> {
+    kind: &'a mut [u8],
+    name: &'a mut [u32],
+    id: &'a mut [u32],
+    self_size: &'a mut [u32],
+    edge_count: &'a mut [u32],
+    trace_node: Option<&'a mut [u32]>,
+    detachedness: Option<&'a mut [u8]>,
+}
+
+impl NodeBuffers {
+    fn new(room: usize, layout: &NodeLayout) -> Option<Self> {
+        Some(Self {
+            kind: Buffer::dense(room)?,
+            name: Buffer::dense(room)?,
+            id: Buffer::dense(room)?,
+            self_size: Buffer::dense(room)?,
+            first_edge: Buffer::dense(room.checked_add(1)?)?,
+            // Mostly zeros, which cost no memory as long as nothing is written.
+            trace_node: layout.trace_node.map_or(Some(None), |_| Buffer::zeroed(room).map(Some))?,
+            detachedness: layout.detachedness.map_or(Some(None), |_| Buffer::zeroed(room).map(Some))?,
+        })
+    }
+
+    fn grown(self, room: usize, layout: &NodeLayout) -> Option<Self> {
+        let _ = layout;
+        Some(Self {
+            kind: self.kind.grown(room, true)?,
+            name: self.name.grown(room, true)?,
+            id: self.id.grown(room, true)?,
+            self_size: self.self_size.grown(room, true)?,
+            first_edge: self.first_edge.grown(room.checked_add(1)?, true)?,
+            trace_node: match self.trace_node {
+                Some(column) => Some(column.grown(room, false)?),
+                None => None,
+            },
+            detachedness: match self.detachedness {
+                Some(column) => Some(column.grown(room, false)?),
+                None => None,
+            },
+        })
+    }
+
+    fn rows_from(&mut self, row: usize) -> NodeRows<'_> {
+        NodeRows {
+            kind: &mut self.kind[row..],
+            name: &mut self.name[row..],
+            id: &mut self.id[row..],
+            self_size: &mut self.self_size[row..],
+            edge_count: &mut self.first_edge[row + 1..],
+            trace_node: self.trace_node.as_mut().map(|c| &mut c[row..]),
+            detachedness: self.detachedness.as_mut().map(|c| &mut c[row..]),
+        }
+    }
+
+    fn freeze(mut self, rows: usize, mut large: Vec<(u32, u64)>) -> NodeColumns {
+        let mut sum = 0u32;
+        for slot in &mut self.first_edge[..=rows] {
+            // The sum of all was checked against the number of edges, or will be before anybody sees this.
+            sum = sum.saturating_add(*slot);
+            *slot = sum;
+        }
+        large.sort_unstable();
+        let self_size = SizeColumn::from_parts(self.self_size.freeze(rows), large).unwrap_or_default();
+        NodeColumns {
+            kind: self.kind.freeze(rows),
+            name: self.name.freeze(rows),
+            id: self.id.freeze(rows),
+            self_size,
+            first_edge: self.first_edge.freeze(rows + 1),
+            trace_node: self.trace_node.map(|c| c.freeze(rows)),
+            detachedness: self.detachedness.map(|c| c.freeze(rows)),
+        }
+    }
+}
+
+impl Rows for NodeRows<'_> {
+    fn len(&self) -> usize {
+        self.kind.len()
+    }
+
+    fn split_front(self, rows: usize) -> (Self, Self) {
+        let (kind, kind_rest) = self.kind.split_at_mut(rows);
+        let (name, name_rest) = self.name.split_at_mut(rows);
+        let (id, id_rest) = self.id.split_at_mut(rows);
+        let (self_size, self_size_rest) = self.self_size.split_at_mut(rows);
+        let (edge_count, edge_count_rest) = self.edge_count.split_at_mut(rows);
+        let (trace_node, trace_node_rest) = self.trace_node.map(|c| c.split_at_mut(rows)).unzip();
+        let (detachedness, detachedness_rest) = self.detachedness.map(|c| c.split_at_mut(rows)).unzip();
+        (
+            Self { kind, name, id, self_size, edge_count, trace_node, detachedness },
+            Self {
+                kind: kind_rest,
+                name: name_rest,
+                id: id_rest,
+                self_size: self_size_rest,
+                edge_count: edge_count_rest,
+                trace_node: trace_node_rest,
+                detachedness: detachedness_rest,
+            },
+        )
+    }
+}
+
+/// What a piece of nodes yields beside its rows.
+struct NodeStats {
+    large: Vec<(u32, u64)>,
+    edges: u64,
+    max_name: u32,
+    odd_detachedness: u64,
+}
+
+#[cold]
+fn too_large(numbers: &Numbers<'_>, what: &'static str, value: u64) -> NumberError {
+    numbers.fail(Problem::TooLarge { what, value, limit: u64::from(u32::MAX) })
+}
+
+/// Parses rows of `F` fields; `F` = 64 stands for any number of fields.
+fn parse_nodes<const F: usize>(
+    text: &[u8],
+    rows: NodeRows<'_>,
+    layout: &NodeLayout,
+    kinds: &KindTable,
+    first_row: usize,
+) -> Result<NodeStats, NumberError> {
+    let mut numbers = Numbers::new(text);
+    let mut stats = NodeStats { large: Vec::new(), edges: 0, max_name: 0, odd_detachedness: 0 };
+    let NodeRows { kind, name, id, self_size, edge_count, mut trace_node, mut detachedness } = rows;
+    let mut row = [0u64; F];
+    let fields = if F == 64 { layout.fields } else { F };
+    let len = kind.len();
+    let (name, id) = (&mut name[..len], &mut id[..len]);
+    let (self_size, edge_count) = (&mut self_size[..len], &mut edge_count[..len]);
+    for i in 0..len {
+        for slot in &mut row[..fields] {
+            *slot = numbers.next()?;
+        }
+        let raw = row[layout.kind];
+        let Some(known) = kinds.raw(raw) else {
+            return Err(numbers.fail(Problem::UnknownType { what: "node", value: raw, known: kinds.listed() }));
+        };
+        kind[i] = known;
+        let string = row[layout.name];
+        name[i] = u32::try_from(string).map_err(|_| too_large(&numbers, "name", string))?;
+        stats.max_name = stats.max_name.max(name[i]);
+        let object = row[layout.id];
+        id[i] = u32::try_from(object).map_err(|_| too_large(&numbers, "id", object))?;
+        let size = row[layout.self_size];
+        self_size[i] = if size >= u64::from(u32::MAX) {
+            stats.large.push(((first_row + i) as u32, size));
+            u32::MAX
+        } else {
+            size as u32
+        };
+        let edges = row[layout.edge_count];
+        edge_count[i] = u32::try_from(edges).map_err(|_| too_large(&numbers, "edge_count", edges))?;
+        stats.edges += edges;
+        if let (Some(column), Some(field)) = (&mut trace_node, layout.trace_node)
+            && row[field] != 0
+        {
+            let trace = row[field];
+            column[i] = u32::try_from(trace).map_err(|_| too_large(&numbers, "trace_node_id", trace))?;
+        }
+        if let (Some(column), Some(field)) = (&mut detachedness, layout.detachedness)
+            && row[field] != 0
+        {
+            stats.odd_detachedness += u64::from(row[field] > 3);
+            column[i] = (row[field] & 3) as u8;
+        }
+    }
+    numbers.finish()?;
+    Ok(stats)
+}
+
+// ---- edges -----------------------------------------------------------------------------------------------------
+
+struct EdgeBuffers {
+    kind: Buffer<u8>,
+    name: Buffer<u32>,
+    to: Buffer<u32>,
+}
+
+struct EdgeRows<'a> {
+    kind: &'a mut [u8],
+    name: &'a mut [u32],
+    to: &'a mut [u32],
+}
+
+impl EdgeBuffers {
+    fn new(room: usize) -> Option<Self> {
+        Some(Self { kind: Buffer::dense(room)?, name: Buffer::dense(room)?, to: Buffer::dense(room)? })
+    }
+
+    fn grown(self, room: usize) -> Option<Self> {
+        Some(Self {
+            kind: self.kind.grown(room, true)?,
+            name: self.name.grown(room, true)?,
+            to: self.to.grown(room, true)?,
+        })
+    }
+
+    fn rows_from(&mut self, row: usize) -> EdgeRows<'_> {
+        EdgeRows { kind: &mut self.kind[row..], name: &mut self.name[row..], to: &mut self.to[row..] }
+    }
+
+    fn freeze(self, rows: usize) -> EdgeColumns {
+        EdgeColumns { kind: self.kind.freeze(rows), name: self.name.freeze(rows), to: self.to.freeze(rows) }
+    }
+}
+
+impl Rows for EdgeRows<'_> {
+    fn len(&self) -> usize {
+        self.kind.len()
+    }
+
+    fn split_front(self, rows: usize) -> (Self, Self) {
+        let (kind, kind_rest) = self.kind.split_at_mut(rows);
+        let (name, name_rest) = self.name.split_at_mut(rows);
+        let (to, to_rest) = self.to.split_at_mut(rows);
+        (Self { kind, name, to }, Self { kind: kind_rest, name: name_rest, to: to_rest })
+    }
+}
+
+/// What `to_node` may be.
+#[derive(Clone, Copy)]
+struct Target {
+    fields: u64,
+    nodes: u64,
+}
+
+impl Target {
+    #[cold]
+    fn fail(self, numbers: &Numbers<'_>, to: u64) -> NumberError {
+        let fields = self.fields as usize;
+        numbers.fail(if to.is_multiple_of(self.fields) {
+            Problem::PastLastNode { to, nodes: self.nodes, fields }
+        } else {
+            Problem::MiddleOfNode { to, fields }
+        })
+    }
+}
+
+/// Parses `type,name_or_index,to_node` where a node has `F` fields; the division is by a constant.
+fn parse_edges<const F: u64>(
+    text: &[u8],
+    rows: EdgeRows<'_>,
+    kinds: &KindTable,
+    target: Target,
+) -> Result<Option<u32>, NumberError> {
+    let mut numbers = Numbers::new(text);
+    let len = rows.kind.len();
+    let (kind, name, to) = (rows.kind, &mut rows.name[..len], &mut rows.to[..len]);
+    let mut max_name = None;
+    for i in 0..len {
+        let raw = numbers.next()?;
+        let string = numbers.next()?;
+        let index = numbers.next()?;
+        store_edge(&numbers, kinds, (raw, string), (&mut kind[i], &mut name[i]), &mut max_name)?;
+        if index % F != 0 || index / F >= target.nodes {
+            return Err(target.fail(&numbers, index));
+        }
+        to[i] = (index / F) as u32;
+    }
+    numbers.finish()?;
+    Ok(max_name)
+}
+
+/// Parses edges of any layout.
+fn parse_any_edges(
+    text: &[u8],
+    rows: EdgeRows<'_>,
+    layout: &EdgeLayout,
+    kinds: &KindTable,
+    target: Target,
+) -> Result<Option<u32>, NumberError> {
+    let mut numbers = Numbers::new(text);
+    let mut max_name = None;
+    let mut row = [0u64; 64];
+    for i in 0..rows.kind.len() {
+        for slot in &mut row[..layout.fields] {
+            *slot = numbers.next()?;
+        }
+        let out = (&mut rows.kind[i], &mut rows.name[i]);
+        store_edge(&numbers, kinds, (row[layout.kind], row[layout.name]), out, &mut max_name)?;
+        let index = row[layout.to];
+        if !index.is_multiple_of(target.fields) || index / target.fields >= target.nodes {
+            return Err(target.fail(&numbers, index));
+        }
+        rows.to[i] = (index / target.fields) as u32;
+    }
+    numbers.finish()?;
+    Ok(max_name)
+}
+
+#[inline(always)]
+#[expect(clippy::inline_always, reason = "the body of the loop over edges")]
+fn store_edge(
+    numbers: &Numbers<'_>,
+    kinds: &KindTable,
+    (raw, string): (u64, u64),
+    (kind, name): (&mut u8, &mut u32),
+    max_name: &mut Option<u32>,
+) -> Result<(), NumberError> {
+    let Some(known) = kinds.raw(raw) else {
+        return Err(numbers.fail(Problem::UnknownType { what: "edge", value: raw, known: kinds.listed() }));
+    };
+    *kind = known;
+    *name = u32::try_from(string).map_err(|_| too_large(numbers, "name_or_index", string))?;
+    if !crate::EdgeKind(known).has_numeric_name() {
+        *max_name = (*max_name).max(Some(*name));
+    }
+    Ok(())
+}
+
+// ---- other tables ----------------------------------------------------------------------------------------------
+
+struct TableRows<'a>([&'a mut [u32]; 4]);
+
+impl Rows for TableRows<'_> {
+    fn len(&self) -> usize {
+        self.0[0].len()
+    }
+
+    fn split_front(self, rows: usize) -> (Self, Self) {
+        let [a, b, c, d] = self.0.map(|column| column.split_at_mut(rows));
+        (Self([a.0, b.0, c.0, d.0]), Self([a.1, b.1, c.1, d.1]))
+    }
+}
+
+/// Keeps four fields of each row.
+fn parse_table(text: &[u8], rows: TableRows<'_>, fields: usize, wanted: [usize; 4]) -> Result<(), NumberError> {
+    let mut numbers = Numbers::new(text);
+    let mut row = vec![0u64; fields];
+    for i in 0..rows.0[0].len() {
+        for slot in &mut row {
+            *slot = numbers.next()?;
+        }
+        for (k, &field) in wanted.iter().enumerate() {
+            // A number that no script has; such a row is dropped later or shows a place that does not exist.
+            rows.0[k][i] = u32::try_from(row[field]).unwrap_or(u32::MAX);
+        }
+    }
+    numbers.finish()
+}
