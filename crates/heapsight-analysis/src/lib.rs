@@ -1,1 +1,25 @@
-//! todo
+//! Analyses of heap snapshots: pure functions over the columns of `heapsight-snapshot`.
+//!
+//! The numbers are those of Chrome DevTools (its `heap_snapshot_worker`); where that engine is limited by its own number
+//! types, the right thing is done instead and said in the module. Everything is iterative, deterministic, and linear or
+//! nearly so in nodes N and edges E; nothing is allocated for a single node.
+//!
+//! One file is one analysis. [`Heap::build`] runs those that every question needs, on two threads; the others are
+//! functions over a [`Heap`].
+
+pub mod aggregates;
+pub mod bits;
+pub mod classes;
+pub mod detached;
+pub mod distance;
+pub mod dominators;
+pub mod essential;
+mod heap;
+pub mod interfaces;
+pub mod known;
+pub mod names;
+pub mod ownership;
+pub mod retainers;
+pub mod statistics;
+
+pub use heap::{Heap, Monitor, OutOfMemory, Silent, phase};

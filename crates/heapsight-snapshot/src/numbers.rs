@@ -17,6 +17,15 @@ pub(crate) struct NumberError {
     pub(crate) problem: Problem,
 }
 
+/// The value of eight digits, one a byte, the first in the lowest byte.
+#[inline]
+fn eight_digits(digits: u64) -> u64 {
+    let v = digits.wrapping_mul(10).wrapping_add(digits >> 8);
+    let high = (v & 0x0000_00ff_0000_00ff).wrapping_mul(0x000f_4240_0000_0064);
+    let low = ((v >> 16) & 0x0000_00ff_0000_00ff).wrapping_mul(0x0000_2710_0000_0001);
+    high.wrapping_add(low) >> 32
+}
+
 /// Walks numbers separated by commas.
 pub(crate) struct Numbers<'t> {
     /// Text and [`PADDING`].
@@ -31,6 +40,7 @@ impl<'t> Numbers<'t> {
         Self { padded, end: padded.len().saturating_sub(PADDING), pos: 0 }
     }
 
+    #[cfg(test)]
     pub(crate) fn pos(&self) -> usize {
         self.pos
     }
@@ -45,17 +55,30 @@ impl<'t> Numbers<'t> {
         let digits = u64::from_le_bytes(eight) ^ 0x3030_3030_3030_3030;
         let others = (digits.wrapping_add(0x7676_7676_7676_7676) | digits) & 0x8080_8080_8080_8080;
         let count = others.trailing_zeros() / 8;
-        if count == 0 || count >= 8 {
+        if count == 0 {
             return self.next_slowly();
         }
+        if count == 8 {
+            return self.next_long(eight_digits(digits));
+        }
         // The digits move to the high bytes, zeros enter below: the number is always read as eight digits.
-        let mut v = digits << (64 - 8 * count);
-        v = v.wrapping_mul(10).wrapping_add(v >> 8);
-        let pairs = v & 0x0000_00ff_0000_00ff;
-        let value = (pairs.wrapping_mul(0x000f_4240_0000_0064))
-            .wrapping_add(((v >> 16) & 0x0000_00ff_0000_00ff).wrapping_mul(0x0000_2710_0000_0001))
-            >> 32;
+        let value = eight_digits(digits << (64 - 8 * count));
         self.pos += count as usize;
+        self.comma()?;
+        Ok(value)
+    }
+
+    /// A number of eight digits and more, of which the first eight are known.
+    fn next_long(&mut self, mut value: u64) -> Result<u64, NumberError> {
+        self.pos += 8;
+        if self.pos > self.end {
+            // The padding is zero bytes, which are no digits.
+            return self.next_slowly();
+        }
+        while let Some(digit) = self.digit() {
+            value = value.saturating_mul(10).saturating_add(digit);
+            self.pos += 1;
+        }
         self.comma()?;
         Ok(value)
     }

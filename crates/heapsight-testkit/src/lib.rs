@@ -1,1 +1,5 @@
-//! todo
+//! Builders, oracles and fixtures for the tests of this workspace. Never part of the product.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "test support fails loudly")]
+
+pub mod digest;
+pub mod fixtures;

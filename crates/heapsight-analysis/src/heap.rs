@@ -1,0 +1,189 @@
+//! A snapshot with everything that is computed when it is opened.
+
+use std::{
+    sync::{Mutex, OnceLock},
+    time::{Duration, Instant},
+};
+
+use heapsight_snapshot::{Column, SizeColumn, Snapshot};
+
+use crate::{
+    aggregates::{Aggregate, Inputs, aggregates},
+    classes::{Classes, classes},
+    detached::{Detachedness, detachedness},
+    distance::distances,
+    dominators::{DominatorTree, dominators},
+    essential::essential_edges,
+    known::Known,
+    names::Names,
+    ownership::own_sizes,
+    retainers::Retainers,
+    statistics::{Statistics, statistics},
+};
+
+/// The analysis ran out of memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OutOfMemory;
+
+impl std::fmt::Display for OutOfMemory {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("not enough memory to analyse the snapshot")
+    }
+}
+
+impl std::error::Error for OutOfMemory {}
+
+/// Hears which phase begins and how long phases took. Phases run on two threads, so their times may overlap.
+pub trait Monitor: Sync {
+    /// A phase begins.
+    fn begin(&self, phase: &'static str) {
+        let _ = phase;
+    }
+    /// A phase ended.
+    fn end(&self, phase: &'static str, took: Duration) {
+        let _ = (phase, took);
+    }
+}
+
+/// Hears nothing.
+#[derive(Clone, Copy, Debug)]
+pub struct Silent;
+
+impl Monitor for Silent {}
+
+/// Times a phase.
+pub fn phase<T>(monitor: &dyn Monitor, name: &'static str, work: impl FnOnce() -> T) -> T {
+    monitor.begin(name);
+    let start = Instant::now();
+    let result = work();
+    monitor.end(name, start.elapsed());
+    result
+}
+
+/// A snapshot and its derived columns. `snapshot.nodes.self_size` holds the shallow sizes that are shown: backing stores
+/// have given theirs to their owners.
+#[derive(Debug, Default)]
+pub struct Heap {
+    /// The graph.
+    pub snapshot: Snapshot,
+    /// The meaning of its strings.
+    pub known: Known,
+    /// Detached or attached.
+    pub detached: Detachedness,
+    /// Packed distances, see [`crate::distance::Distance`].
+    pub distance: Column<i32>,
+    /// Dominators.
+    pub dominators: DominatorTree,
+    /// Retained sizes.
+    pub retained: SizeColumn,
+    /// Classes.
+    pub classes: Classes,
+    /// The unfiltered Summary, by class.
+    pub summary: Vec<Aggregate>,
+    /// Where the bytes are.
+    pub statistics: Statistics,
+    retainers: OnceLock<Retainers>,
+}
+
+impl Heap {
+    /// Computes everything.
+    ///
+    /// `beside` runs on the second thread while dominators are searched for, when the graph's columns are final and that
+    /// thread has nothing else to do: an index is written there.
+    pub fn build(
+        mut snapshot: Snapshot,
+        monitor: &dyn Monitor,
+        beside: impl FnOnce(&Snapshot, &Detachedness) + Send,
+    ) -> Result<Self, OutOfMemory> {
+        let known = phase(monitor, "names", || Known::find(&snapshot));
+        let detached =
+            phase(monitor, "detachedness", || detachedness(&mut snapshot)).ok_or(OutOfMemory)?;
+        let raw_sizes = std::mem::take(&mut snapshot.nodes.self_size);
+        let sizes = Mutex::new(None);
+        let (graph, classes) = {
+            let snapshot = &snapshot;
+            let known = &known;
+            let detached = &detached;
+            rayon::join(
+                || {
+                    let distances = phase(monitor, "distances", || distances(snapshot, known))?;
+                    let essential = phase(monitor, "essential edges", || {
+                        essential_edges(snapshot, known, &distances.page_owned)
+                    });
+                    let tree = phase(monitor, "dominators", || dominators(snapshot, &essential))?;
+                    Some((distances.distance, tree))
+                },
+                || {
+                    let own = phase(monitor, "shallow sizes", || own_sizes(snapshot, known, raw_sizes))?;
+                    if let Ok(mut slot) = sizes.lock() {
+                        *slot = Some(own);
+                    }
+                    let names = Names { snapshot, known, detached };
+                    let classes = phase(monitor, "classes", || classes(names, None))?;
+                    phase(monitor, "graph to index", || beside(snapshot, detached));
+                    Some(classes)
+                },
+            )
+        };
+        let (distance, tree) = graph.ok_or(OutOfMemory)?;
+        let classes = classes.ok_or(OutOfMemory)?;
+        snapshot.nodes.self_size =
+            sizes.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner).ok_or(OutOfMemory)?;
+        let (dominators, retained) =
+            phase(monitor, "retained sizes", || tree.finish(&snapshot.nodes.self_size)).ok_or(OutOfMemory)?;
+        let mut heap = Self {
+            snapshot,
+            known,
+            detached,
+            distance,
+            dominators,
+            retained,
+            classes,
+            ..Self::default()
+        };
+        let (summary, statistics) = rayon::join(
+            || phase(monitor, "summary", || aggregates(heap.inputs(), |_| true)),
+            || phase(monitor, "statistics", || statistics(&heap)),
+        );
+        heap.summary = summary;
+        heap.statistics = statistics;
+        Ok(heap)
+    }
+
+    /// What the Summary is made from.
+    pub fn inputs(&self) -> Inputs<'_> {
+        Inputs {
+            self_sizes: &self.snapshot.nodes.self_size,
+            retained: &self.retained,
+            distance: &self.distance,
+            classes: &self.classes,
+            dominators: &self.dominators,
+        }
+    }
+
+    /// Names as they are shown.
+    pub fn names(&self) -> Names<'_> {
+        Names { snapshot: &self.snapshot, known: &self.known, detached: &self.detached }
+    }
+
+    /// All bytes: what the root retains and what the header reports outside of the heap.
+    pub fn total_size(&self) -> u64 {
+        self.retained.get(self.snapshot.root).saturating_add(self.snapshot.extra_native_bytes)
+    }
+
+    /// The retainers of all nodes; built at the first call, O(N + E), 8 bytes an edge and 4 a node.
+    pub fn retainers(&self) -> &Retainers {
+        self.retainers.get_or_init(|| Retainers::build(&self.snapshot))
+    }
+
+    /// The node with an object id; of several the first. Linear in the number of nodes.
+    pub fn find_id(&self, id: u64) -> Option<u32> {
+        let id = u32::try_from(id).ok()?;
+        self.snapshot.nodes.id.iter().position(|&i| i == id).map(|ord| ord as u32)
+    }
+
+    /// The largest id of a JavaScript object (ids of these are odd).
+    pub fn max_js_object_id(&self) -> u32 {
+        self.snapshot.nodes.id.iter().copied().filter(|id| id % 2 == 1).max().unwrap_or(0)
+    }
+}
