@@ -8,6 +8,7 @@
 //! depth of the dominator tree).
 
 use heapsight_snapshot::SizeColumn;
+use rayon::prelude::*;
 
 use crate::{classes::Classes, distance::UNREACHABLE, dominators::DominatorTree};
 
@@ -43,8 +44,10 @@ pub struct Inputs<'a> {
 
 /// Makes the rows, by class index; classes without members are left out.
 pub fn aggregates(inputs: Inputs<'_>, passes: impl Fn(u32) -> bool + Sync) -> Vec<Aggregate> {
-    let (mut rows, retained) =
-        rayon::join(|| counts(inputs, &passes), || retained_sizes(inputs, &passes));
+    let (mut rows, retained) = rayon::join(
+        || class_sizes(inputs.self_sizes, inputs.distance, inputs.classes, &passes),
+        || class_retained_sizes(inputs, &passes),
+    );
     for (row, retained) in rows.iter_mut().zip(retained) {
         row.retained_size = retained;
     }
@@ -52,52 +55,130 @@ pub fn aggregates(inputs: Inputs<'_>, passes: impl Fn(u32) -> bool + Sync) -> Ve
     rows
 }
 
-fn counts(inputs: Inputs<'_>, passes: impl Fn(u32) -> bool) -> Vec<Aggregate> {
-    let mut rows: Vec<Aggregate> = (0..inputs.classes.table.len() as u32)
+/// Count, shallow size and distance of every class; the retained sizes are still zero.
+pub(crate) fn class_sizes(
+    sizes: &SizeColumn,
+    distance: &[i32],
+    classes: &Classes,
+    passes: impl Fn(u32) -> bool,
+) -> Vec<Aggregate> {
+    let mut rows: Vec<Aggregate> = (0..classes.table.len() as u32)
         .map(|class| Aggregate { class, count: 0, self_size: 0, retained_size: 0, distance: i32::MAX })
         .collect();
-    for (ord, &class) in inputs.classes.of.iter().enumerate() {
+    for (ord, (&class, &distance)) in classes.of.iter().zip(distance).enumerate() {
         let ord = ord as u32;
-        let size = inputs.self_sizes.get(ord);
+        let size = sizes.get(ord);
         if size == 0 || !passes(ord) {
             continue;
         }
         let row = &mut rows[class as usize];
         row.count += 1;
         row.self_size = row.self_size.saturating_add(size);
-        row.distance = row.distance.min(inputs.distance[ord as usize]);
+        row.distance = row.distance.min(distance);
     }
     debug_assert!(UNREACHABLE < 0, "the least distance must be the unreachable one");
     rows
 }
 
-fn retained_sizes(inputs: Inputs<'_>, passes: impl Fn(u32) -> bool) -> Vec<u64> {
-    let classes: &[u32] = &inputs.classes.of;
-    let idom: &[u32] = &inputs.dominators.idom;
-    let mut retained = vec![0u64; inputs.classes.table.len()];
-    let mut inside = vec![false; inputs.classes.table.len()];
-    // The path from the root to the node in hand: ordinal, and the class that it opened.
-    let mut path: Vec<(u32, u32)> = Vec::new();
-    const NO_CLASS: u32 = u32::MAX;
-    for &ord in inputs.dominators.preorder.iter() {
-        let up = idom[ord as usize];
-        while let Some(&(top, opened)) = path.last() {
+/// Nodes of the preorder that one task walks.
+const RUN: usize = 1 << 20;
+
+/// The retained size of every class, in runs of the preorder side by side: each begins with the path to its first node.
+pub(crate) fn class_retained_sizes(inputs: Inputs<'_>, passes: impl Fn(u32) -> bool + Sync) -> Vec<u64> {
+    let preorder: &[u32] = &inputs.dominators.preorder;
+    let classes = inputs.classes.table.len();
+    preorder
+        .par_chunks(RUN)
+        .map(|run| {
+            let mut walk = ClassWalk::new(inputs, &passes);
+            walk.enter(run[0]);
+            for &ord in run {
+                walk.step(ord);
+            }
+            walk.retained
+        })
+        .reduce(
+            || vec![0; classes],
+            |mut a, b| {
+                for (a, b) in a.iter_mut().zip(b) {
+                    *a = a.saturating_add(b);
+                }
+                a
+            },
+        )
+}
+
+/// Stands for no class.
+const NO_CLASS: u32 = u32::MAX;
+
+/// A walk down the dominator tree that knows in which classes it is.
+struct ClassWalk<'a, F> {
+    inputs: Inputs<'a>,
+    idom: &'a [u32],
+    classes: &'a [u32],
+    passes: &'a F,
+    retained: Vec<u64>,
+    inside: Vec<bool>,
+    /// The path from the root: ordinal, and the class that it opened.
+    path: Vec<(u32, u32)>,
+}
+
+impl<'a, F: Fn(u32) -> bool> ClassWalk<'a, F> {
+    fn new(inputs: Inputs<'a>, passes: &'a F) -> Self {
+        Self {
+            inputs,
+            idom: &inputs.dominators.idom,
+            classes: &inputs.classes.of,
+            passes,
+            retained: vec![0; inputs.classes.table.len()],
+            inside: vec![false; inputs.classes.table.len()],
+            path: Vec::new(),
+        }
+    }
+
+    /// Goes to the parent of a node without counting anything on the way.
+    fn enter(&mut self, ord: u32) {
+        let mut up = Vec::new();
+        let mut at = ord;
+        while self.idom[at as usize] != at {
+            at = self.idom[at as usize];
+            up.push(at);
+        }
+        for &ord in up.iter().rev() {
+            let opened = if self.counts(ord) { self.classes[ord as usize] } else { NO_CLASS };
+            if opened != NO_CLASS {
+                self.inside[opened as usize] = true;
+            }
+            self.path.push((ord, opened));
+        }
+    }
+
+    #[inline]
+    fn counts(&self, ord: u32) -> bool {
+        !self.inside[self.classes[ord as usize] as usize]
+            && self.inputs.self_sizes.get(ord) != 0
+            && (self.passes)(ord)
+    }
+
+    #[inline]
+    fn step(&mut self, ord: u32) {
+        let up = self.idom[ord as usize];
+        while let Some(&(top, opened)) = self.path.last() {
             if top == up {
                 break;
             }
             if opened != NO_CLASS {
-                inside[opened as usize] = false;
+                self.inside[opened as usize] = false;
             }
-            path.pop();
+            self.path.pop();
         }
-        let class = classes[ord as usize];
         let mut opened = NO_CLASS;
-        if !inside[class as usize] && inputs.self_sizes.get(ord) != 0 && passes(ord) {
-            retained[class as usize] = retained[class as usize].saturating_add(inputs.retained.get(ord));
-            inside[class as usize] = true;
-            opened = class;
+        if self.counts(ord) {
+            opened = self.classes[ord as usize];
+            let sum = &mut self.retained[opened as usize];
+            *sum = sum.saturating_add(self.inputs.retained.get(ord));
+            self.inside[opened as usize] = true;
         }
-        path.push((ord, opened));
+        self.path.push((ord, opened));
     }
-    retained
 }

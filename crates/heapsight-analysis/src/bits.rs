@@ -39,8 +39,44 @@ impl BitSet {
         new
     }
 
+    /// Takes a number out.
+    #[inline]
+    pub fn remove(&mut self, i: usize) {
+        self.words[i >> 6] &= !(1 << (i & 63));
+    }
+
     /// How many numbers are in the set.
     pub fn count(&self) -> usize {
         self.words.iter().map(|w| w.count_ones() as usize).sum()
+    }
+}
+
+impl<'a> IntoIterator for &'a BitSet {
+    type Item = usize;
+    type IntoIter = Ones<'a>;
+    fn into_iter(self) -> Ones<'a> {
+        Ones { words: &self.words, at: 0, word: self.words.first().copied().unwrap_or(0) }
+    }
+}
+
+/// The numbers of a set, ascending.
+#[derive(Debug)]
+pub struct Ones<'a> {
+    words: &'a [u64],
+    at: usize,
+    word: u64,
+}
+
+impl Iterator for Ones<'_> {
+    type Item = usize;
+    #[inline]
+    fn next(&mut self) -> Option<usize> {
+        while self.word == 0 {
+            self.at += 1;
+            self.word = *self.words.get(self.at)?;
+        }
+        let bit = self.word.trailing_zeros() as usize;
+        self.word &= self.word - 1;
+        Some(self.at * 64 + bit)
     }
 }

@@ -8,12 +8,13 @@
 //!
 //! Source: DevTools, `HeapSnapshot.ts`, `calculateObjectNames`, `classKeyInternal`. Time O(N + E), memory 4 bytes a node.
 
-use heapsight_snapshot::{Buffer, Column, Location, NodeKind};
+use heapsight_snapshot::{Column, Location, NodeKind};
 use rustc_hash::FxHashMap;
 
 use crate::{
     interfaces::{Interface, Shapes},
     names::Names,
+    pool::Pool,
 };
 
 /// A class of nodes.
@@ -55,7 +56,7 @@ impl Classes {
 
 /// Gives each node its class. Interfaces are inferred, or those of another snapshot are applied (for a comparison).
 /// `None` if there is no memory for the column.
-pub fn classes(names: Names<'_>, interfaces: Option<&[Interface]>) -> Option<Classes> {
+pub fn classes(names: Names<'_>, interfaces: Option<&[Interface]>, pool: &Pool) -> Option<Classes> {
     let snapshot = names.snapshot;
     let n = snapshot.node_count();
     let shapes = Shapes::find(names);
@@ -85,9 +86,9 @@ pub fn classes(names: Names<'_>, interfaces: Option<&[Interface]>) -> Option<Cla
     let mut plain_objects = shapes.of_object.iter();
     let mut locations = 0;
     let location_nodes: &[u32] = &snapshot.locations.nodes;
-    let mut of = Buffer::<u32>::dense(n)?;
+    let mut of = pool.take()?;
     let kinds: &[u8] = &snapshot.nodes.kind;
-    let column: &mut [u32] = &mut of;
+    let column: &mut [u32] = &mut of[..n];
     for (ord, slot) in column.iter_mut().enumerate() {
         let kind = kinds[ord];
         let ord = ord as u32;

@@ -1,24 +1,16 @@
-//! Distances from the roots of the program, and which nodes the page owns.
+//! Distances from the roots of the program.
 //!
 //! Breadth first over all edges but weak ones, first from the program's own roots (distance 1), then from the root for
 //! what only V8 holds (100,000,000 and more). Three rules keep links of V8's own out (see [`Walk::is_rejected`]); one of
 //! them makes the value of a WeakMap entry as far as the farther of its key and its table.
 //!
-//! *Page-owned* is what is reached from the global objects and documents over edges that are not weak: the first walk
-//! with its rejected edges followed. Where the two sets of roots are the same (they nearly always are) the walk serves
-//! both.
-//!
-//! Source: DevTools, `HeapSnapshot.ts`, `calculateDistances`, `bfs`, `markPageOwnedNodes`. Time O(N + E), memory 4 bytes a
-//! node for the distances and up to 4 for the queue.
+//! Source: DevTools, `HeapSnapshot.ts`, `calculateDistances`, `bfs`. Time O(N + E), memory 4 bytes a node for the
+//! distances and 4 for the queue.
 
 use heapsight_snapshot::{Buffer, Column, EdgeKind, NodeKind, Snapshot};
 use rustc_hash::FxHashSet;
 
-use crate::{
-    bits::BitSet,
-    known::Known,
-    ownership::{is_document_dom_trees, is_user_root},
-};
+use crate::{known::Known, ownership::is_user_root, pool::Pool, prefetch::prefetch};
 
 /// Packed distance of a node that nothing reaches.
 pub const UNREACHABLE: i32 = -5;
@@ -48,101 +40,62 @@ impl Distance {
     }
 }
 
-/// The distances and the nodes that the page owns.
-#[derive(Debug)]
-pub struct Distances {
-    /// Packed distance of each node.
-    pub distance: Column<i32>,
-    /// Nodes that the page owns.
-    pub page_owned: BitSet,
-}
-
-/// Computes both. `None` if there is no memory for them.
-pub fn distances(snapshot: &Snapshot, known: &Known) -> Option<Distances> {
-    let n = snapshot.node_count();
-    let mut distance = Buffer::<i32>::dense(n)?;
-    distance.fill(UNREACHABLE);
-    let mut walk = Walk::new(snapshot, known);
-    let user_roots: Vec<u32> = targets_of_root(snapshot).filter(|&t| is_user_root(snapshot, known, t)).collect();
-    let page_roots: Vec<u32> = page_roots(snapshot, known);
-    for &root in &user_roots {
-        distance[root as usize] = 1;
-    }
-    let same = sorted(&user_roots) == sorted(&page_roots);
-    walk.run(&mut distance, user_roots.clone(), same);
-    let page_owned = if same {
-        let mut owned = reached(&distance);
-        let extra: Vec<u32> = walk.rejected.drain(..).filter(|&t| owned.insert(t as usize)).collect();
-        flood(snapshot, &mut owned, extra);
-        owned
-    } else {
-        let mut owned = BitSet::new(n);
-        let start: Vec<u32> = page_roots.into_iter().filter(|&t| owned.insert(t as usize)).collect();
-        flood(snapshot, &mut owned, start);
-        owned
-    };
-    distance[snapshot.root as usize] = if user_roots.is_empty() { 0 } else { SYSTEM };
-    walk.run(&mut distance, vec![snapshot.root], false);
-    Some(Distances { distance: distance.freeze(n), page_owned })
+/// Computes the distances. `None` if there is no memory for them.
+pub fn distances(snapshot: &Snapshot, known: &Known, pool: &Pool) -> Option<Column<i32>> {
+    walk_from_roots(snapshot, Walk::new(snapshot, known), pool.take()?, pool)
 }
 
 /// Distances that do not enter the given nodes, as the retainers view has them when nodes are ignored there.
 pub fn distances_without(snapshot: &Snapshot, known: &Known, ignored: &FxHashSet<u32>) -> Option<Column<i32>> {
+    let pool = Pool::new(snapshot.node_count());
+    walk_from_roots(snapshot, Walk { ignored: Some(ignored), ..Walk::new(snapshot, known) }, pool.take()?, &pool)
+}
+
+fn walk_from_roots(snapshot: &Snapshot, mut walk: Walk<'_>, column: Buffer<u32>, pool: &Pool) -> Option<Column<i32>> {
     let n = snapshot.node_count();
-    let mut distance = Buffer::<i32>::dense(n)?;
+    let mut distance = column.into_signed();
     distance.fill(UNREACHABLE);
-    let mut walk = Walk { ignored: Some(ignored), ..Walk::new(snapshot, known) };
-    let roots: Vec<u32> = targets_of_root(snapshot).filter(|&t| is_user_root(snapshot, known, t)).collect();
-    for &root in &roots {
+    // A node may be queued twice (two edges of the root to one node), which the extra room is for.
+    let mut queue = Queue { items: pool.take()?, more: Vec::new(), len: 0 };
+    let roots = snapshot.edges_of(snapshot.root).map(|e| snapshot.edges.to[e]);
+    for root in roots.filter(|&t| is_user_root(snapshot, walk.known, t)) {
         distance[root as usize] = 1;
+        queue.push(root);
     }
-    let any = !roots.is_empty();
-    walk.run(&mut distance, roots, false);
+    let any = queue.len > 0;
+    walk.run(&mut distance, &mut queue);
     distance[snapshot.root as usize] = if any { SYSTEM } else { 0 };
-    walk.run(&mut distance, vec![snapshot.root], false);
+    queue.len = 0;
+    queue.more.clear();
+    queue.push(snapshot.root);
+    walk.run(&mut distance, &mut queue);
+    pool.give(queue.items);
     Some(distance.freeze(n))
 }
 
-fn targets_of_root(snapshot: &Snapshot) -> impl Iterator<Item = u32> + '_ {
-    snapshot.edges_of(snapshot.root).map(|e| snapshot.edges.to[e])
+/// Nodes to visit: an array for as many as there are nodes, and a list for what goes beyond.
+struct Queue {
+    items: Buffer<u32>,
+    more: Vec<u32>,
+    len: usize,
 }
 
-/// The global objects (shortcut edges of the root) and the documents (elements of it).
-fn page_roots(snapshot: &Snapshot, known: &Known) -> Vec<u32> {
-    snapshot
-        .edges_of(snapshot.root)
-        .filter(|&e| match snapshot.edge_kind(e) {
-            EdgeKind::SHORTCUT => true,
-            EdgeKind::ELEMENT => is_document_dom_trees(snapshot, known, snapshot.edges.to[e]),
-            _ => false,
-        })
-        .map(|e| snapshot.edges.to[e])
-        .collect()
-}
-
-fn sorted(list: &[u32]) -> Vec<u32> {
-    let mut list = list.to_vec();
-    list.sort_unstable();
-    list.dedup();
-    list
-}
-
-fn reached(distance: &[i32]) -> BitSet {
-    let words = distance
-        .chunks(64)
-        .map(|chunk| chunk.iter().enumerate().fold(0u64, |word, (i, &d)| word | u64::from(d != UNREACHABLE) << i))
-        .collect();
-    BitSet::from_words(words, distance.len())
-}
-
-fn flood(snapshot: &Snapshot, owned: &mut BitSet, mut stack: Vec<u32>) {
-    while let Some(ord) = stack.pop() {
-        for edge in snapshot.edges_of(ord) {
-            let target = snapshot.edges.to[edge];
-            if snapshot.edge_kind(edge) != EdgeKind::WEAK && owned.insert(target as usize) {
-                stack.push(target);
-            }
+impl Queue {
+    #[inline]
+    fn push(&mut self, ord: u32) {
+        match self.items.get_mut(self.len) {
+            Some(slot) => *slot = ord,
+            None => self.more.push(ord),
         }
+        self.len += 1;
+    }
+
+    #[inline]
+    fn get(&self, at: usize) -> Option<u32> {
+        if at >= self.len {
+            return None;
+        }
+        self.items.get(at).or_else(|| self.more.get(at - self.items.len())).copied()
     }
 }
 
@@ -152,16 +105,14 @@ struct Walk<'a> {
     ignored: Option<&'a FxHashSet<u32>>,
     /// WeakMap entries of which one edge was met and not followed; the next is.
     pending: FxHashSet<u32>,
-    /// Targets of edges that the rules did not let pass.
-    rejected: Vec<u32>,
 }
 
 impl<'a> Walk<'a> {
     fn new(snapshot: &'a Snapshot, known: &'a Known) -> Self {
-        Self { snapshot, known, ignored: None, pending: FxHashSet::default(), rejected: Vec::new() }
+        Self { snapshot, known, ignored: None, pending: FxHashSet::default() }
     }
 
-    fn run(&mut self, distance: &mut [i32], mut queue: Vec<u32>, keep_rejected: bool) {
+    fn run(&mut self, distance: &mut [i32], queue: &mut Queue) {
         let snapshot = self.snapshot;
         let literals = &self.known.literals;
         let kinds: &[u8] = &snapshot.edges.kind;
@@ -169,15 +120,32 @@ impl<'a> Walk<'a> {
         let first: &[u32] = &snapshot.nodes.first_edge;
         let weak_maps = self.known.has_weak_maps();
         let mut at = 0;
-        while at < queue.len() {
-            let ord = queue[at];
+        while let Some(ord) = queue.get(at) {
             at += 1;
+            // What the next nodes of the queue will need, step by step as each step's answer arrives.
+            if let Some(ahead) = queue.get(at + 24) {
+                prefetch(first, ahead as usize);
+            }
+            if let Some(ahead) = queue.get(at + 12) {
+                let edge = first[ahead as usize] as usize;
+                prefetch(to, edge);
+                prefetch(kinds, edge);
+            }
+            if let Some(ahead) = queue.get(at + 5) {
+                let edge = first[ahead as usize] as usize;
+                for &target in &to[edge..(first[ahead as usize + 1] as usize).min(edge + 8)] {
+                    prefetch(distance, target as usize);
+                }
+            }
             let next = distance[ord as usize] + 1;
-            let name = snapshot.nodes.name[ord as usize];
             // Which of the rules can apply to this node at all.
             let source = match snapshot.node_kind(ord) {
-                NodeKind::HIDDEN if literals.native_context.is(name) => Source::NativeContext,
-                NodeKind::ARRAY if literals.map_descriptors.is(name) => Source::MapDescriptors,
+                NodeKind::HIDDEN if literals.native_context.is(snapshot.nodes.name[ord as usize]) => {
+                    Source::NativeContext
+                }
+                NodeKind::ARRAY if literals.map_descriptors.is(snapshot.nodes.name[ord as usize]) => {
+                    Source::MapDescriptors
+                }
                 _ => Source::Other,
             };
             let plain = source == Source::Other && !weak_maps && self.ignored.is_none();
@@ -187,13 +155,7 @@ impl<'a> Walk<'a> {
                     continue;
                 }
                 let target = to[edge];
-                if distance[target as usize] != UNREACHABLE {
-                    continue;
-                }
-                if !plain && self.is_rejected(source, edge) {
-                    if keep_rejected {
-                        self.rejected.push(target);
-                    }
+                if distance[target as usize] != UNREACHABLE || (!plain && self.is_rejected(source, edge)) {
                     continue;
                 }
                 distance[target as usize] = next;

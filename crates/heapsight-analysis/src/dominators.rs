@@ -18,11 +18,27 @@
 //! children of the root, as if it had an edge to each; (b) what is left (cycles, and what hangs off them) has the root as
 //! dominator, each node by itself, and its edges influence nobody.
 //!
-//! Memory while it runs: 24 bytes a node, and 4 for each cross or back edge.
+//! Memory while it runs: 24 bytes a node, and 4 for each cross or back edge; the arrays come from the pool and go back
+//! to it.
 
-use heapsight_snapshot::{Buffer, Column, SizeBuilder, SizeColumn, Snapshot};
+use heapsight_snapshot::{Buffer, Column, EdgeKind, SizeBuilder, SizeColumn, Snapshot};
+use rustc_hash::FxHashMap;
 
-use crate::bits::BitSet;
+use crate::{
+    Monitor,
+    bits::BitSet,
+    essential::{Rules, is_page_root},
+    known::Known,
+    phase,
+    pool::Pool,
+    prefetch::prefetch,
+};
+
+/// Predecessors that are placed together.
+const BATCH: usize = 64;
+
+/// Edges of a node whose targets are asked for when the node is entered.
+const AHEAD: usize = 16;
 
 /// The dominator tree.
 #[derive(Debug, Default)]
@@ -46,19 +62,24 @@ pub struct NumberedTree {
 }
 
 /// Finds the dominators of all nodes. `None` if there is no memory.
-pub fn dominators(snapshot: &Snapshot, essential: &BitSet) -> Option<NumberedTree> {
-    let search = Search::run(snapshot, essential)?;
-    let n = snapshot.node_count();
+pub fn dominators(snapshot: &Snapshot, known: &Known, pool: &Pool, monitor: &dyn Monitor) -> Option<NumberedTree> {
+    let search = phase(monitor, "depth-first search", || Search::run(snapshot, known, pool))?;
     let unreachable = search.unreachable;
     let reached = search.reached;
-    let Search { number, vertex, parent, semi, first_pred, .. } = search;
-    let preds = predecessors(snapshot, essential, &number, reached, first_pred)?;
-    drop(number);
-    let dom = lengauer_tarjan(n, reached, parent, semi, &preds)?;
+    let Search { number, vertex, parent, semi, first_pred, cross, .. } = search;
+    let preds = phase(monitor, "predecessors", || predecessors(snapshot, &cross, &number, first_pred))?;
+    drop(cross);
+    let dom = phase(monitor, "semidominators", || {
+        lengauer_tarjan(snapshot.node_count(), reached, parent, semi, preds, number, pool)
+    })?;
     Some(NumberedTree { vertex, dom, unreachable })
 }
 
 /// Depth-first search over essential edges.
+///
+/// Which edges are essential depends on which nodes the page owns, and that is what a walk from the page's roots finds.
+/// So the search goes there first: all that it reaches is the page's, every edge on the way is essential unless its kind
+/// forbids it, and no walk of its own is needed for the page.
 struct Search {
     /// Number of each ordinal; 0 for what was not reached.
     number: Buffer<u32>,
@@ -68,34 +89,76 @@ struct Search {
     semi: Buffer<u32>,
     /// How many cross and back edges enter each number.
     first_pred: Buffer<u32>,
+    /// The cross and back edges.
+    cross: BitSet,
     /// The last number that takes part in the search for dominators.
     reached: u32,
     unreachable: u32,
 }
 
+/// Walks from one start after another.
+struct Walk<'a> {
+    snapshot: &'a Snapshot,
+    rules: Rules<'a>,
+    number: &'a mut [u32],
+    vertex: &'a mut [u32],
+    parent: &'a mut [u32],
+    semi: &'a mut [u32],
+    preds: &'a mut [u32],
+    cross: &'a mut BitSet,
+    last: u32,
+    /// Edges still to be passed of each node on the path: (next, end, number of the node).
+    path: Vec<(u32, u32, u32)>,
+}
+
 impl Search {
-    fn run(snapshot: &Snapshot, essential: &BitSet) -> Option<Self> {
+    fn run(snapshot: &Snapshot, known: &Known, pool: &Pool) -> Option<Self> {
         let n = snapshot.node_count();
         let mut search = Self {
-            number: Buffer::dense(n)?,
-            vertex: Buffer::dense(n + 1)?,
-            parent: Buffer::dense(n + 1)?,
-            semi: Buffer::dense(n + 1)?,
-            first_pred: Buffer::dense(n + 2)?,
+            number: pool.take_zeroed()?,
+            vertex: pool.take()?,
+            parent: pool.take()?,
+            semi: pool.take()?,
+            first_pred: pool.take_zeroed()?,
+            cross: BitSet::new(snapshot.edge_count()),
             reached: 0,
             unreachable: 0,
         };
-        search.from(snapshot, essential, snapshot.root, 0);
-        search.unreachable = n as u32 - search.reached;
-        if search.unreachable > 0 {
-            let held = held_by_essential(snapshot, essential);
+        let mut walk = Walk {
+            snapshot,
+            rules: Rules::in_page(snapshot, known),
+            number: &mut search.number,
+            vertex: &mut search.vertex,
+            parent: &mut search.parent,
+            semi: &mut search.semi,
+            preds: &mut search.first_pred,
+            cross: &mut search.cross,
+            last: 0,
+            path: Vec::new(),
+        };
+        walk.visit(snapshot.root, 0);
+        let from_root = || snapshot.edges_of(snapshot.root);
+        let is_page_root = |&edge: &usize| is_page_root(snapshot, known, edge);
+        for edge in from_root().filter(is_page_root) {
+            walk.from_root(edge);
+        }
+        let page_owned = walk.page_owned();
+        walk.rules = walk.rules.with_page(page_owned);
+        for edge in from_root().filter(|edge| !is_page_root(edge)) {
+            walk.from_root(edge);
+        }
+        let unreachable = n as u32 - walk.last;
+        if unreachable > 0 {
+            let held = walk.held();
             for ord in 0..n as u32 {
-                if search.number[ord as usize] == 0 && !held.contains(ord as usize) {
-                    search.from(snapshot, essential, ord, 1);
+                if walk.number[ord as usize] == 0 && !held.contains(ord as usize) {
+                    walk.visit(ord, 1);
+                    walk.run(ord);
                 }
             }
         }
-        let mut last = search.reached;
+        let reached = walk.last;
+        let mut last = reached;
         if (last as usize) < n {
             for ord in 0..n as u32 {
                 if search.number[ord as usize] == 0 {
@@ -104,76 +167,122 @@ impl Search {
                 }
             }
         }
+        search.reached = reached;
+        search.unreachable = unreachable;
         Some(search)
     }
+}
 
-    fn from(&mut self, snapshot: &Snapshot, essential: &BitSet, start: u32, parent: u32) {
-        let first: &[u32] = &snapshot.nodes.first_edge;
-        let to: &[u32] = &snapshot.edges.to;
-        let number: &mut [u32] = &mut self.number;
-        let vertex: &mut [u32] = &mut self.vertex;
-        let parents: &mut [u32] = &mut self.parent;
-        let semi: &mut [u32] = &mut self.semi;
-        let preds: &mut [u32] = &mut self.first_pred;
-        let mut last = self.reached + 1;
-        number[start as usize] = last;
-        vertex[last as usize] = start;
-        parents[last as usize] = parent;
-        // The root is its own semidominator; a start below it counts as a child of the root.
-        semi[last as usize] = parent.max(1);
-        // Edges still to be passed of each node on the path: (next, end, number of the node).
-        let mut path: Vec<(u32, u32, u32)> = Vec::new();
-        let mut top = (first[start as usize], first[start as usize + 1], last);
+impl Walk<'_> {
+    /// Gives the next number.
+    #[inline]
+    fn visit(&mut self, ord: u32, parent: u32) {
+        self.last += 1;
+        self.number[ord as usize] = self.last;
+        self.vertex[self.last as usize] = ord;
+        self.parent[self.last as usize] = parent;
+        // The root is its own semidominator.
+        self.semi[self.last as usize] = parent.max(1);
+    }
+
+    /// Passes one edge of the root, which has number 1, and all that it leads to.
+    fn from_root(&mut self, edge: usize) {
+        let target = self.snapshot.edges.to[edge];
+        if !self.rules.is_essential(self.snapshot.root, edge) {
+            return;
+        }
+        match self.number[target as usize] {
+            0 => {
+                self.visit(target, 1);
+                self.run(target);
+            }
+            seen => self.semi[seen as usize] = 1,
+        }
+    }
+
+    /// Numbers what is reached from `start`, which has the last number.
+    fn run(&mut self, start: u32) {
+        let first: &[u32] = &self.snapshot.nodes.first_edge;
+        let to: &[u32] = &self.snapshot.edges.to;
+        let mut top = (first[start as usize], first[start as usize + 1], self.last);
+        let mut source = self.rules.source(start);
         loop {
             let (mut edge, end, v) = top;
             let mut child = None;
             while edge < end {
                 let this = edge as usize;
                 edge += 1;
-                if !essential.contains(this) {
+                let w = to[this];
+                if !self.rules.is_essential_from(source, this, w) {
                     continue;
                 }
-                let w = to[this];
-                let seen = number[w as usize];
+                let seen = self.number[w as usize];
                 if seen == 0 {
                     child = Some(w);
                     break;
                 }
                 if seen > v {
                     // A forward edge: w is below v.
-                    let semi = &mut semi[seen as usize];
+                    let semi = &mut self.semi[seen as usize];
                     *semi = v.min(*semi);
                 } else {
-                    preds[seen as usize] += 1;
+                    self.cross.insert(this);
+                    self.preds[seen as usize] += 1;
                 }
             }
             if let Some(w) = child {
-                last += 1;
-                number[w as usize] = last;
-                vertex[last as usize] = w;
-                parents[last as usize] = v;
-                semi[last as usize] = v;
-                path.push((edge, end, v));
-                top = (first[w as usize], first[w as usize + 1], last);
-            } else if let Some(back) = path.pop() {
+                self.path.push((edge, end, v));
+                self.visit(w, v);
+                top = (first[w as usize], first[w as usize + 1], self.last);
+                source = self.rules.source(w);
+                for &target in &to[top.0 as usize..(top.1 as usize).min(top.0 as usize + AHEAD)] {
+                    prefetch(self.number, target as usize);
+                    prefetch(first, target as usize);
+                }
+            } else if let Some(back) = self.path.pop() {
                 top = back;
+                source = self.rules.source(self.vertex[back.2 as usize]);
             } else {
-                break;
+                return;
             }
         }
-        self.reached = last;
     }
-}
 
-/// Nodes that some essential edge points to, from wherever.
-fn held_by_essential(snapshot: &Snapshot, essential: &BitSet) -> BitSet {
-    let mut held = BitSet::new(snapshot.node_count());
-    for (edge, &target) in snapshot.edges.to.iter().enumerate() {
-        if essential.contains(edge) {
-            held.insert(target as usize);
+    /// What the page owns, once the search from its roots is done.
+    fn page_owned(&mut self) -> BitSet {
+        let words = self
+            .number
+            .chunks(64)
+            .map(|chunk| chunk.iter().enumerate().fold(0u64, |word, (i, &v)| word | u64::from(v != 0) << i))
+            .collect();
+        let mut owned = BitSet::from_words(words, self.number.len());
+        owned.remove(self.snapshot.root as usize);
+        let mut stack = std::mem::take(&mut self.rules.skipped);
+        stack.retain(|&target| owned.insert(target as usize));
+        while let Some(ord) = stack.pop() {
+            for edge in self.snapshot.edges_of(ord) {
+                let target = self.snapshot.edges.to[edge];
+                if self.snapshot.edge_kind(edge) != EdgeKind::WEAK && owned.insert(target as usize) {
+                    stack.push(target);
+                }
+            }
         }
+        owned
     }
-    held
+
+    /// Nodes that some essential edge points to, from wherever.
+    fn held(&mut self) -> BitSet {
+        let snapshot = self.snapshot;
+        let mut held = BitSet::new(snapshot.node_count());
+        for ord in 0..snapshot.node_count() as u32 {
+            for edge in snapshot.edges_of(ord) {
+                if self.rules.is_essential(ord, edge) {
+                    held.insert(snapshot.edges.to[edge] as usize);
+                }
+            }
+        }
+        held
+    }
 }
 
 /// Sources of the cross and back edges of each number.
@@ -185,9 +294,8 @@ struct Predecessors {
 
 fn predecessors(
     snapshot: &Snapshot,
-    essential: &BitSet,
+    edges: &BitSet,
     number: &[u32],
-    reached: u32,
     mut first: Buffer<u32>,
 ) -> Option<Predecessors> {
     let mut sum = 0u32;
@@ -202,20 +310,31 @@ fn predecessors(
         let sources: &mut [u32] = &mut sources;
         let to: &[u32] = &snapshot.edges.to;
         let first_edge: &[u32] = &snapshot.nodes.first_edge;
-        for (ord, &v) in number.iter().enumerate() {
-            if v == 0 || v > reached {
-                continue;
+        let mut ord = 0;
+        // Edges in hand, each step's memory asked for while the step before runs over the others.
+        let mut batch = [(0u32, 0u32); BATCH];
+        let mut edges = edges.into_iter();
+        loop {
+            let mut len = 0;
+            for (slot, edge) in batch.iter_mut().zip(&mut edges) {
+                while first_edge[ord + 1] as usize <= edge {
+                    ord += 1;
+                }
+                *slot = (to[edge], number[ord]);
+                prefetch(number, slot.0 as usize);
+                len += 1;
             }
-            for edge in first_edge[ord] as usize..first_edge[ord + 1] as usize {
-                if !essential.contains(edge) {
-                    continue;
-                }
-                let w = number[to[edge] as usize];
-                if w < v && w != 0 {
-                    let slot = &mut first[w as usize];
-                    sources[*slot as usize] = v;
-                    *slot += 1;
-                }
+            if len == 0 {
+                break;
+            }
+            for (target, _) in &mut batch[..len] {
+                *target = number[*target as usize];
+                prefetch(first, *target as usize);
+            }
+            for &(w, v) in &batch[..len] {
+                let slot = &mut first[w as usize];
+                sources[*slot as usize] = v;
+                *slot += 1;
             }
         }
         // Each list's begin has become its end, which is the begin of the next: shift back by one.
@@ -273,10 +392,11 @@ fn lengauer_tarjan(
     reached: u32,
     mut ancestor: Buffer<u32>,
     mut semi: Buffer<u32>,
-    preds: &Predecessors,
+    preds: Predecessors,
+    mut dom: Buffer<u32>,
+    pool: &Pool,
 ) -> Option<Buffer<u32>> {
-    let mut dom = Buffer::<u32>::dense(n + 1)?;
-    let mut label = Buffer::<u32>::dense(n + 1)?;
+    let mut label = pool.take_zeroed()?;
     let mut forest =
         Forest { ancestor: &mut ancestor, label: &mut label, semi: &mut semi, stack: Vec::new() };
     {
@@ -286,7 +406,12 @@ fn lengauer_tarjan(
         for w in (2..=reached).rev() {
             let parent = forest.ancestor[w as usize];
             let mut best = forest.semi[w as usize];
-            for &v in &sources[first[w as usize] as usize..first[w as usize + 1] as usize] {
+            let mine = &sources[first[w as usize] as usize..first[w as usize + 1] as usize];
+            for (i, &v) in mine.iter().enumerate() {
+                if let Some(&ahead) = mine.get(i + 8) {
+                    prefetch(forest.ancestor, ahead as usize);
+                    prefetch(forest.label, ahead as usize);
+                }
                 let u = forest.eval(v, w + 1);
                 best = best.min(forest.semi[u as usize]);
             }
@@ -319,72 +444,98 @@ fn lengauer_tarjan(
             dom[w] = 1;
         }
     }
+    for buffer in [ancestor, semi, label, preds.first, preds.sources] {
+        pool.give(buffer);
+    }
     Some(dom)
 }
 
 impl NumberedTree {
     /// Adds up the sizes along the tree: what would be freed with each node. Consumes the numbering.
-    pub fn finish(self, sizes: &SizeColumn) -> Option<(DominatorTree, SizeColumn)> {
-        let n = self.vertex.len() - 1;
-        let vertex: &[u32] = &self.vertex;
-        let dom: &[u32] = &self.dom;
-        let (preorder, (retained, idom)) = rayon::join(
-            || preorder(vertex, dom),
-            || {
-                let retained = retained(vertex, dom, sizes);
-                let idom = Buffer::<u32>::dense(n).map(|mut idom| {
-                    let column: &mut [u32] = &mut idom;
-                    for v in 1..=n {
-                        column[vertex[v] as usize] = vertex[dom[v] as usize];
-                    }
-                    idom.freeze(n)
-                });
-                (retained, idom)
-            },
-        );
-        let tree = DominatorTree { idom: idom?, preorder: preorder?, unreachable: self.unreachable };
+    pub fn finish(self, n: usize, sizes: &SizeColumn, pool: &Pool) -> Option<(DominatorTree, SizeColumn)> {
+        let vertex: &[u32] = &self.vertex[..=n];
+        let dom: &[u32] = &self.dom[..=n];
+        let (preorder, retained) =
+            rayon::join(|| preorder(vertex, dom, pool), || retained(vertex, dom, sizes, pool));
+        let mut idom = pool.take()?;
+        {
+            let column: &mut [u32] = &mut idom[..n];
+            for v in 1..=n {
+                column[vertex[v] as usize] = vertex[dom[v] as usize];
+            }
+        }
+        let tree = DominatorTree { idom: idom.freeze(n), preorder: preorder?, unreachable: self.unreachable };
         Some((tree, retained?))
     }
 }
 
-fn retained(vertex: &[u32], dom: &[u32], sizes: &SizeColumn) -> Option<SizeColumn> {
+fn retained(vertex: &[u32], dom: &[u32], sizes: &SizeColumn, pool: &Pool) -> Option<SizeColumn> {
     let n = vertex.len() - 1;
-    let mut sum = Buffer::<u64>::dense(n + 1)?;
-    let sum: &mut [u64] = &mut sum;
+    let mut sum = RunningSizes { low: pool.take()?, large: FxHashMap::default() };
     for v in 1..=n {
-        sum[v] = sizes.get(vertex[v]);
+        sum.set(v as u32, sizes.get(vertex[v]));
     }
-    let mut retained = SizeBuilder::new(n)?;
-    for v in (2..=n).rev() {
-        let own = sum[v];
-        let up = &mut sum[dom[v] as usize];
-        *up = up.saturating_add(own);
-        retained.put(vertex[v], own);
+    let mut retained = SizeBuilder::over(pool.take()?, n);
+    for v in (2..=n as u32).rev() {
+        let own = sum.get(v);
+        let up = dom[v as usize];
+        sum.set(up, sum.get(up).saturating_add(own));
+        retained.put(vertex[v as usize], own);
     }
-    retained.put(vertex[1], sum[1]);
+    retained.put(vertex[1], sum.get(1));
+    pool.give(sum.low);
     Some(retained.finish())
+}
+
+/// Sums of sizes in 32 bits, with those that outgrow them in a map.
+struct RunningSizes {
+    low: Buffer<u32>,
+    large: FxHashMap<u32, u64>,
+}
+
+impl RunningSizes {
+    #[inline]
+    fn get(&self, v: u32) -> u64 {
+        match self.low[v as usize] {
+            u32::MAX => self.large.get(&v).copied().unwrap_or(u64::from(u32::MAX)),
+            low => u64::from(low),
+        }
+    }
+
+    #[inline]
+    fn set(&mut self, v: u32, size: u64) {
+        if size >= u64::from(u32::MAX) {
+            self.low[v as usize] = u32::MAX;
+            self.large.insert(v, size);
+        } else {
+            self.low[v as usize] = size as u32;
+        }
+    }
 }
 
 /// A dominator has a lower number than what it dominates, so one pass down counts the subtrees and one pass up deals
 /// out their places.
-fn preorder(vertex: &[u32], dom: &[u32]) -> Option<Column<u32>> {
+fn preorder(vertex: &[u32], dom: &[u32], pool: &Pool) -> Option<Column<u32>> {
     let n = vertex.len() - 1;
-    let mut next = Buffer::<u32>::dense(n + 1)?;
-    let next: &mut [u32] = &mut next;
-    for v in (2..=n).rev() {
-        next[dom[v] as usize] += next[v] + 1;
+    let mut scratch = pool.take_zeroed()?;
+    let mut order = pool.take()?;
+    {
+        let next: &mut [u32] = &mut scratch;
+        for v in (2..=n).rev() {
+            next[dom[v] as usize] += next[v] + 1;
+        }
+        // `next[v]`: first the number of nodes below v, then the place after the last child placed so far.
+        let places: &mut [u32] = &mut order;
+        places[0] = vertex[1];
+        next[1] = 1;
+        for v in 2..=n {
+            let below = next[v];
+            let place = next[dom[v] as usize];
+            next[dom[v] as usize] = place + below + 1;
+            next[v] = place + 1;
+            places[place as usize] = vertex[v];
+        }
     }
-    // `next[v]`: first the number of nodes below v, then the place after the last child placed so far.
-    let mut order = Buffer::<u32>::dense(n)?;
-    let places: &mut [u32] = &mut order;
-    places[0] = vertex[1];
-    next[1] = 1;
-    for v in 2..=n {
-        let below = next[v];
-        let place = next[dom[v] as usize];
-        next[dom[v] as usize] = place + below + 1;
-        next[v] = place + 1;
-        places[place as usize] = vertex[v];
-    }
+    pool.give(scratch);
     Some(order.freeze(n))
 }

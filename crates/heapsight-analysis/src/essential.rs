@@ -2,64 +2,108 @@
 //!
 //! Not essential are, in this order: the edge from a WeakMap's table to a value (the one from the key stays); weak edges;
 //! edges of a node to itself; and, unless they come from the root, shortcuts and edges from what the page does not own
-//! to what it owns.
+//! to what it owns. *The page* owns what is reached from the global objects and the documents over edges that are not
+//! weak.
 //!
-//! Source: DevTools, `HeapSnapshot.ts`, `computeIsEssentialEdge`. Time O(E) on all threads, memory one bit an edge.
+//! Source: DevTools, `HeapSnapshot.ts`, `computeIsEssentialEdge` and `markPageOwnedNodes`.
 
 use heapsight_snapshot::{EdgeKind, Snapshot};
-use rayon::prelude::*;
 
-use crate::{bits::BitSet, known::Known};
+use crate::{bits::BitSet, known::Known, ownership::is_document_dom_trees};
 
-/// The set of essential edges.
-pub fn essential_edges(snapshot: &Snapshot, known: &Known, page_owned: &BitSet) -> BitSet {
-    const WORDS: usize = 1 << 12;
-    let edges = snapshot.edge_count();
-    let first: &[u32] = &snapshot.nodes.first_edge;
-    let mut words = vec![0u64; edges.div_ceil(64)];
-    words.par_chunks_mut(WORDS).enumerate().for_each(|(chunk, words)| {
-        let begin = chunk * WORDS * 64;
-        let end = (begin + words.len() * 64).min(edges);
-        let mut ord = first.partition_point(|&f| f as usize <= begin) as u32 - 1;
-        let mut edge = begin;
-        while edge < end {
-            let node_end = (first[ord as usize + 1] as usize).min(end);
-            let source = SourceNode {
-                ord,
-                is_root: ord == snapshot.root,
-                page_owned: page_owned.contains(ord as usize),
-            };
-            while edge < node_end {
-                if is_essential(snapshot, known, page_owned, source, edge) {
-                    words[(edge - begin) >> 6] |= 1 << (edge & 63);
-                }
-                edge += 1;
-            }
-            ord += 1;
-        }
-    });
-    BitSet::from_words(words, edges)
+/// Whether an edge of the root leads to a global object (a shortcut) or to the documents (an element).
+pub fn is_page_root(snapshot: &Snapshot, known: &Known, edge: usize) -> bool {
+    match snapshot.edge_kind(edge) {
+        EdgeKind::SHORTCUT => true,
+        EdgeKind::ELEMENT => is_document_dom_trees(snapshot, known, snapshot.edges.to[edge]),
+        _ => false,
+    }
 }
 
-#[derive(Clone, Copy)]
-struct SourceNode {
+/// The rules for one snapshot.
+#[derive(Debug)]
+pub struct Rules<'a> {
+    snapshot: &'a Snapshot,
+    known: &'a Known,
+    kinds: &'a [u8],
+    weak_maps: bool,
+    /// `None` while the walk is inside of the page, where every source is the page's.
+    page_owned: Option<BitSet>,
+    /// Inside of the page: targets that the page owns though no essential edge led there.
+    pub(crate) skipped: Vec<u32>,
+}
+
+/// What the rules ask of the node that an edge comes from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Source {
     ord: u32,
     is_root: bool,
     page_owned: bool,
 }
 
-#[inline]
-fn is_essential(snapshot: &Snapshot, known: &Known, page_owned: &BitSet, source: SourceNode, edge: usize) -> bool {
-    let kind = snapshot.edge_kind(edge);
-    if kind == EdgeKind::INTERNAL
-        && let Some(entry) = known.weak_map_edge(snapshot.edges.name[edge])
-        && u64::from(snapshot.nodes.id[source.ord as usize]) == entry.table_id
-    {
-        return false;
+impl<'a> Rules<'a> {
+    /// Rules for a walk from the page's roots, before anything else is known.
+    pub(crate) fn in_page(snapshot: &'a Snapshot, known: &'a Known) -> Self {
+        Self {
+            snapshot,
+            known,
+            kinds: &snapshot.edges.kind,
+            weak_maps: known.has_weak_maps(),
+            page_owned: None,
+            skipped: Vec::new(),
+        }
     }
-    let target = snapshot.edges.to[edge];
-    if kind == EdgeKind::WEAK || target == source.ord {
-        return false;
+
+    /// Rules for the rest of the graph.
+    pub(crate) fn with_page(&self, page_owned: BitSet) -> Self {
+        Self { page_owned: Some(page_owned), ..Self::in_page(self.snapshot, self.known) }
     }
-    source.is_root || (kind != EdgeKind::SHORTCUT && (source.page_owned || !page_owned.contains(target as usize)))
+
+    #[inline]
+    pub(crate) fn source(&self, ord: u32) -> Source {
+        Source {
+            ord,
+            is_root: ord == self.snapshot.root,
+            page_owned: self.page_owned.as_ref().is_none_or(|owned| owned.contains(ord as usize)),
+        }
+    }
+
+    /// Whether an edge of a node counts.
+    pub(crate) fn is_essential(&mut self, ord: u32, edge: usize) -> bool {
+        self.is_essential_from(self.source(ord), edge, self.snapshot.edges.to[edge])
+    }
+
+    #[inline]
+    pub(crate) fn is_essential_from(&mut self, source: Source, edge: usize, target: u32) -> bool {
+        let kind = EdgeKind(self.kinds[edge]);
+        if kind == EdgeKind::WEAK || target == source.ord {
+            return false;
+        }
+        if (kind == EdgeKind::INTERNAL && self.weak_maps && self.is_from_table(source.ord, edge))
+            || (kind == EdgeKind::SHORTCUT && !source.is_root)
+        {
+            if self.page_owned.is_none() {
+                self.skipped.push(target);
+            }
+            return false;
+        }
+        match &self.page_owned {
+            None => {
+                if target == self.snapshot.root {
+                    // The root is the page's own then, and with it all that it holds.
+                    self.skipped.push(target);
+                }
+                true
+            }
+            Some(owned) => source.is_root || source.page_owned || !owned.contains(target as usize),
+        }
+    }
+
+    /// Whether an internal edge is the one from a WeakMap's table to a value.
+    #[cold]
+    fn is_from_table(&self, source: u32, edge: usize) -> bool {
+        self.known
+            .weak_map_edge(self.snapshot.edges.name[edge])
+            .is_some_and(|entry| u64::from(self.snapshot.nodes.id[source as usize]) == entry.table_id)
+    }
 }

@@ -1,22 +1,22 @@
 //! A snapshot with everything that is computed when it is opened.
 
 use std::{
-    sync::{Mutex, OnceLock},
+    sync::OnceLock,
     time::{Duration, Instant},
 };
 
 use heapsight_snapshot::{Column, SizeColumn, Snapshot};
 
 use crate::{
-    aggregates::{Aggregate, Inputs, aggregates},
+    aggregates::{Aggregate, Inputs, class_retained_sizes, class_sizes},
     classes::{Classes, classes},
     detached::{Detachedness, detachedness},
     distance::distances,
     dominators::{DominatorTree, dominators},
-    essential::essential_edges,
     known::Known,
     names::Names,
     ownership::own_sizes,
+    pool::Pool,
     retainers::Retainers,
     statistics::{Statistics, statistics},
 };
@@ -99,38 +99,36 @@ impl Heap {
         let detached =
             phase(monitor, "detachedness", || detachedness(&mut snapshot)).ok_or(OutOfMemory)?;
         let raw_sizes = std::mem::take(&mut snapshot.nodes.self_size);
-        let sizes = Mutex::new(None);
-        let (graph, classes) = {
+        let pool = Pool::new(snapshot.node_count());
+        let (tree, rest) = {
             let snapshot = &snapshot;
             let known = &known;
             let detached = &detached;
+            let pool = &pool;
             rayon::join(
+                || phase(monitor, "dominators", || dominators(snapshot, known, pool, monitor)),
                 || {
-                    let distances = phase(monitor, "distances", || distances(snapshot, known))?;
-                    let essential = phase(monitor, "essential edges", || {
-                        essential_edges(snapshot, known, &distances.page_owned)
-                    });
-                    let tree = phase(monitor, "dominators", || dominators(snapshot, &essential))?;
-                    Some((distances.distance, tree))
-                },
-                || {
-                    let own = phase(monitor, "shallow sizes", || own_sizes(snapshot, known, raw_sizes))?;
-                    if let Ok(mut slot) = sizes.lock() {
-                        *slot = Some(own);
-                    }
+                    let own = phase(monitor, "shallow sizes", || own_sizes(snapshot, known, raw_sizes, pool))?;
+                    let distance = phase(monitor, "distances", || distances(snapshot, known, pool))?;
                     let names = Names { snapshot, known, detached };
-                    let classes = phase(monitor, "classes", || classes(names, None))?;
+                    let classes = phase(monitor, "classes", || classes(names, None, pool))?;
+                    let statistics = phase(monitor, "statistics", || statistics(names, &own));
+                    let rows = phase(monitor, "class sizes", || {
+                        class_sizes(&own, &distance, &classes, |_| true)
+                    });
                     phase(monitor, "graph to index", || beside(snapshot, detached));
-                    Some(classes)
+                    Some((own, distance, classes, statistics, rows))
                 },
             )
         };
-        let (distance, tree) = graph.ok_or(OutOfMemory)?;
-        let classes = classes.ok_or(OutOfMemory)?;
-        snapshot.nodes.self_size =
-            sizes.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner).ok_or(OutOfMemory)?;
-        let (dominators, retained) =
-            phase(monitor, "retained sizes", || tree.finish(&snapshot.nodes.self_size)).ok_or(OutOfMemory)?;
+        let tree = tree.ok_or(OutOfMemory)?;
+        let (own, distance, classes, statistics, mut summary) = rest.ok_or(OutOfMemory)?;
+        snapshot.nodes.self_size = own;
+        let (dominators, retained) = phase(monitor, "retained sizes", || {
+            tree.finish(snapshot.node_count(), &snapshot.nodes.self_size, &pool)
+        })
+        .ok_or(OutOfMemory)?;
+        drop(pool);
         let mut heap = Self {
             snapshot,
             known,
@@ -139,14 +137,17 @@ impl Heap {
             dominators,
             retained,
             classes,
+            statistics,
             ..Self::default()
         };
-        let (summary, statistics) = rayon::join(
-            || phase(monitor, "summary", || aggregates(heap.inputs(), |_| true)),
-            || phase(monitor, "statistics", || statistics(&heap)),
-        );
+        phase(monitor, "summary", || {
+            for (row, retained) in summary.iter_mut().zip(class_retained_sizes(heap.inputs(), |_| true)) {
+                row.retained_size = retained;
+            }
+        });
+        summary.retain(|row| row.count > 0);
         heap.summary = summary;
-        heap.statistics = statistics;
+        heap.statistics.close(heap.total_size(), heap.snapshot.extra_native_bytes);
         Ok(heap)
     }
 

@@ -19,6 +19,8 @@ pub mod interfaces;
 pub mod known;
 pub mod names;
 pub mod ownership;
+pub mod pool;
+mod prefetch;
 pub mod retainers;
 pub mod statistics;
 

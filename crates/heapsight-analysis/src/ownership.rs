@@ -10,7 +10,7 @@
 
 use heapsight_snapshot::{Buffer, EdgeKind, NodeKind, SizeColumn, Snapshot};
 
-use crate::known::Known;
+use crate::{known::Known, pool::Pool};
 
 const NONE: u32 = 0;
 const SEVERAL: u32 = 1;
@@ -35,11 +35,12 @@ pub fn is_document_dom_trees(snapshot: &Snapshot, known: &Known, ord: u32) -> bo
 }
 
 /// Computes the shallow sizes from those of the file. `None` if there is no memory for it.
-pub fn own_sizes(snapshot: &Snapshot, known: &Known, mut sizes: SizeColumn) -> Option<SizeColumn> {
+pub fn own_sizes(snapshot: &Snapshot, known: &Known, mut sizes: SizeColumn, pool: &Pool) -> Option<SizeColumn> {
     if !has_user_roots(snapshot, known) {
         return Some(sizes);
     }
-    let owners = owners(snapshot, known)?;
+    let owner_column = owners(snapshot, known, pool)?;
+    let owners = &owner_column[..snapshot.node_count()];
     let kinds: &[u8] = &snapshot.nodes.kind;
     // Sizes that do not fit in 32 bits, or do no longer: moved one by one at the end.
     let mut large: Vec<(u32, u32)> = Vec::new();
@@ -66,12 +67,13 @@ pub fn own_sizes(snapshot: &Snapshot, known: &Known, mut sizes: SizeColumn) -> O
         sizes.set(owner, sum);
         sizes.set(ord, 0);
     }
+    pool.give(owner_column);
     Some(sizes)
 }
 
-fn owners(snapshot: &Snapshot, known: &Known) -> Option<Buffer<u32>> {
+fn owners(snapshot: &Snapshot, known: &Known, pool: &Pool) -> Option<Buffer<u32>> {
     let n = snapshot.node_count();
-    let mut owners = Buffer::<u32>::dense(n)?;
+    let mut owners = pool.take_zeroed()?;
     let kinds: &[u8] = &snapshot.nodes.kind;
     let names: &[u32] = &snapshot.nodes.name;
     let first: &[u32] = &snapshot.nodes.first_edge;

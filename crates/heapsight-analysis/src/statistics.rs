@@ -3,9 +3,9 @@
 //! Source: DevTools, `HeapSnapshot.ts`, `calculateStatistics`, `calculateArraySize`. Time O(N), plus one pass over the
 //! edges if the size of some array's elements did not move to the array.
 
-use heapsight_snapshot::{EdgeKind, NodeKind};
+use heapsight_snapshot::{EdgeKind, NodeKind, SizeColumn, Snapshot};
 
-use crate::Heap;
+use crate::names::Names;
 
 /// Bytes by kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,25 +28,21 @@ pub struct Statistics {
     pub system: u64,
 }
 
-/// Adds up the sizes.
-pub fn statistics(heap: &Heap) -> Statistics {
-    let snapshot = &heap.snapshot;
-    let literals = &heap.known.literals;
-    let mut s = Statistics {
-        total: heap.total_size(),
-        native_total: snapshot.extra_native_bytes,
-        ..Statistics::default()
-    };
+/// Adds up the sizes but for the totals, which [`Statistics::close`] puts in when they are known.
+pub fn statistics(names: Names<'_>, sizes: &SizeColumn) -> Statistics {
+    let Names { snapshot, known, detached } = names;
+    let literals = &known.literals;
+    let mut s = Statistics::default();
     // Elements that kept a size of their own: they count if nothing else holds them.
     let mut elements: Vec<u32> = Vec::new();
     for (ord, &kind) in snapshot.nodes.kind.iter().enumerate() {
-        let size = snapshot.nodes.self_size.get(ord as u32);
+        let size = sizes.get(ord as u32);
         let name = snapshot.nodes.name[ord];
         match NodeKind(kind) {
             NodeKind::HIDDEN => s.system += size,
             NodeKind::NATIVE => {
                 s.native_total = s.native_total.saturating_add(size);
-                if literals.array_buffer_data.is(name) && !heap.detached.is_prefixed(snapshot, ord as u32) {
+                if literals.array_buffer_data.is(name) && !detached.is_prefixed(snapshot, ord as u32) {
                     s.typed_arrays += size;
                 }
             }
@@ -58,31 +54,39 @@ pub fn statistics(heap: &Heap) -> Statistics {
                     snapshot.edge_kind(e) == EdgeKind::INTERNAL && literals.elements.is(snapshot.edges.name[e])
                 });
                 let held = held.map(|e| snapshot.edges.to[e]);
-                elements.extend(held.filter(|&target| snapshot.nodes.self_size.get(target) > 0));
+                elements.extend(held.filter(|&target| sizes.get(target) > 0));
             }
             _ => {}
         }
     }
     if !elements.is_empty() {
-        let retainers = retainer_counts(heap, &elements);
+        let retainers = retainer_counts(snapshot, &elements);
         for (&ord, count) in elements.iter().zip(retainers) {
             if count == 1 {
-                s.js_arrays += snapshot.nodes.self_size.get(ord);
+                s.js_arrays += sizes.get(ord);
             }
         }
     }
-    s.v8_heap_total = s.total.saturating_sub(s.native_total);
     s
 }
 
+impl Statistics {
+    /// Puts in the totals: of all nodes with what lies outside of the heap, and that alone.
+    pub(crate) fn close(&mut self, total: u64, extra_native_bytes: u64) {
+        self.total = total;
+        self.native_total = self.native_total.saturating_add(extra_native_bytes);
+        self.v8_heap_total = total.saturating_sub(self.native_total);
+    }
+}
+
 /// How many edges point to each of a few nodes.
-fn retainer_counts(heap: &Heap, nodes: &[u32]) -> Vec<u32> {
+fn retainer_counts(snapshot: &Snapshot, nodes: &[u32]) -> Vec<u32> {
     let mut slots: rustc_hash::FxHashMap<u32, u32> = nodes.iter().map(|&n| (n, 0)).collect();
-    let mut wanted = crate::bits::BitSet::new(heap.snapshot.node_count());
+    let mut wanted = crate::bits::BitSet::new(snapshot.node_count());
     for &node in nodes {
         wanted.insert(node as usize);
     }
-    for &target in heap.snapshot.edges.to.iter() {
+    for &target in snapshot.edges.to.iter() {
         if wanted.contains(target as usize)
             && let Some(count) = slots.get_mut(&target)
         {

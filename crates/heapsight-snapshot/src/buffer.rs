@@ -68,6 +68,17 @@ impl<T: Pod> Buffer<T> {
     }
 }
 
+impl Buffer<u32> {
+    /// The same memory as signed numbers.
+    pub fn into_signed(self) -> Buffer<i32> {
+        let store = match self.store {
+            Store::Heap(vec) => Store::Heap(bytemuck::allocation::cast_vec(vec)),
+            Store::Map { map, len, .. } => Store::Map { map, len, marker: PhantomData },
+        };
+        Buffer { store }
+    }
+}
+
 impl<T: Pod> Deref for Buffer<T> {
     type Target = [T];
     fn deref(&self) -> &[T] {

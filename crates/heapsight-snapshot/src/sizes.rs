@@ -96,13 +96,20 @@ impl SizeColumn {
 #[derive(Debug)]
 pub struct SizeBuilder {
     low: Buffer<u32>,
+    len: usize,
     large: Vec<(u32, u64)>,
 }
 
 impl SizeBuilder {
     /// Room for `len` sizes, all zero. `None` if there is no memory.
     pub fn new(len: usize) -> Option<Self> {
-        Some(Self { low: Buffer::dense(len)?, large: Vec::new() })
+        Some(Self::over(Buffer::dense(len)?, len))
+    }
+
+    /// A column of `len` sizes over an array that has room for them; each must be put.
+    pub fn over(low: Buffer<u32>, len: usize) -> Self {
+        let len = len.min(low.len());
+        Self { low, len, large: Vec::new() }
     }
 
     /// Sets a size; each ordinal at most once.
@@ -118,9 +125,8 @@ impl SizeBuilder {
 
     /// The finished column.
     pub fn finish(self) -> SizeColumn {
-        let Self { low, mut large } = self;
+        let Self { low, len, mut large } = self;
         large.sort_unstable();
-        let len = low.len();
         SizeColumn { low: low.freeze(len), large }
     }
 }
