@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// A class of nodes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Class {
     /// The name that is shown.
     pub name: String,

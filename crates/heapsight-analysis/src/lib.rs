@@ -8,12 +8,17 @@
 //! functions over a [`Heap`].
 
 pub mod aggregates;
+pub mod allocations;
 pub mod bits;
 pub mod classes;
+pub mod contexts;
 pub mod detached;
+pub mod diff;
 pub mod distance;
 pub mod dominators;
+pub mod duplicates;
 pub mod essential;
+pub mod filters;
 mod heap;
 pub mod interfaces;
 pub mod known;
@@ -21,7 +26,10 @@ pub mod names;
 pub mod ownership;
 pub mod pool;
 mod prefetch;
+pub mod paths;
 pub mod retainers;
+pub mod search;
 pub mod statistics;
+pub mod timeline;
 
 pub use heap::{Heap, Monitor, OutOfMemory, Silent, phase};

@@ -1,6 +1,10 @@
 //! Every capture under `fixtures/`: the same numbers as DevTools for every node and every class.
 
-use heapsight_analysis::{Heap, Silent};
+use heapsight_analysis::{
+    Heap, Silent, aggregates, allocations::AllocationProfile, contexts, diff, duplicates,
+    filters::{self, Filter},
+    timeline,
+};
 use heapsight_testkit::{digest, fixtures};
 use serde_json::{Value, json};
 
@@ -68,4 +72,147 @@ fn every_class_has_devtools_numbers() {
                        "system": s.system}});
         assert_eq!(statistics, golden["statistics"], "{name}: statistics");
     }
+}
+
+#[test]
+fn named_filters_pass_what_devtools_passes() {
+    for name in ["chromium-156.0.8078.79.heapsnapshot", "node-22.23.3.heapsnapshot"] {
+        let golden = fixtures::golden(&format!("{name}.filters"));
+        let heap = open(name);
+        for expected in golden["filters"].as_array().unwrap() {
+            let filter = match expected["filter"].as_str() {
+                None => None,
+                Some("objectsRetainedByDetachedDomNodes") => Some(Filter::DetachedDomNodes),
+                Some("objectsRetainedByContexts") => Some(Filter::Contexts),
+                Some("objectsRetainedByConsole") => Some(Filter::Console),
+                Some("objectsRetainedByEventHandlers") => Some(Filter::EventHandlers),
+                Some("duplicatedStrings") => Some(Filter::DuplicatedStrings),
+                Some("sharedNativeContext") => Some(Filter::SharedNativeContext),
+                Some("noNativeContext") => Some(Filter::NoNativeContext),
+                Some(context) => {
+                    let index: u32 = context.strip_prefix("nativeContext_").unwrap().parse().unwrap();
+                    Some(Filter::NativeContext(index / heap.snapshot.node_fields))
+                }
+            };
+            let passing = filter.as_ref().map(|f| filters::passing(&heap, f));
+            let mut rows =
+                aggregates::aggregates(heap.inputs(), |ord| passing.as_ref().is_none_or(|p| p.contains(ord as usize)));
+            let what = format!("{name}: {:?}", expected["filter"]);
+            assert_eq!(rows.len() as u64, expected["classes"].as_u64().unwrap(), "{what}");
+            assert_eq!(rows.iter().map(|r| r.count).sum::<u64>(), expected["count"].as_u64().unwrap(), "{what}");
+            assert_eq!(rows.iter().map(|r| r.self_size).sum::<u64>(), expected["self"].as_u64().unwrap(), "{what}");
+            let key = |row: &aggregates::Aggregate| heap.classes.table[row.class as usize].key();
+            rows.sort_by(|a, b| {
+                let order = (b.retained_size, b.self_size).cmp(&(a.retained_size, a.self_size));
+                order.then_with(|| key(a).cmp(&key(b)))
+            });
+            for (row, top) in rows.iter().zip(expected["top"].as_array().unwrap()) {
+                let row = json!({"key": key(row), "name": heap.classes.table[row.class as usize].name,
+                    "count": row.count, "distance": row.distance, "self": row.self_size,
+                    "retained": row.retained_size});
+                assert_eq!(&row, top, "{what}");
+            }
+        }
+    }
+}
+
+#[test]
+fn native_contexts_own_what_devtools_says() {
+    for name in fixtures::all() {
+        let golden = fixtures::golden(&format!("{name}.summary"));
+        let heap = open(&name);
+        check_digest(&name, &golden, "native_context", contexts::attribution(&heap).into_iter().map(i64::from));
+        let sizes = contexts::context_sizes(&heap);
+        let expected = &golden["native_contexts"];
+        assert_eq!(sizes.shared_size, expected["sharedSize"].as_u64().unwrap(), "{name}");
+        assert_eq!(sizes.unattributed_size, expected["noAttributionSize"].as_u64().unwrap(), "{name}");
+        let rows: Vec<Value> = sizes
+            .contexts
+            .iter()
+            .map(|c| {
+                json!({"nodeId": heap.snapshot.nodes.id[c.ord as usize],
+                    "nodeIndex": c.ord * heap.snapshot.node_fields, "nodeName": heap.names().node(c.ord),
+                    "attributedSize": c.attributed_size, "retainedSize": heap.retained.get(c.ord),
+                    "selfSize": heap.snapshot.nodes.self_size.get(c.ord)})
+            })
+            .collect();
+        assert_eq!(Value::from(rows), expected["nativeContexts"], "{name}");
+    }
+}
+
+#[test]
+fn the_comparison_is_devtools_comparison() {
+    let (old, new) = (open("pairA.heapsnapshot"), open("pairB.heapsnapshot"));
+    let golden = fixtures::golden("pairA-pairB.diff");
+    let interfaces = &new.classes.interfaces;
+    assert_eq!(interfaces.len() as u64, golden["interface_definitions"].as_u64().unwrap());
+    let rows = diff::diff(&diff::census(&old, Some(interfaces)).unwrap(), &diff::census(&new, None).unwrap());
+    let rows: Vec<Value> = rows
+        .iter()
+        .map(|r| {
+            json!({"key": r.key, "name": r.name, "addedCount": r.added_count, "removedCount": r.removed_count,
+                "countDelta": r.count_delta(), "addedSize": r.added_size, "removedSize": r.removed_size,
+                "sizeDelta": r.size_delta()})
+        })
+        .collect();
+    assert_eq!(rows.len(), golden["classes"].as_array().unwrap().len());
+    for (row, expected) in rows.iter().zip(golden["classes"].as_array().unwrap()) {
+        assert_eq!(row, expected);
+    }
+}
+
+#[test]
+fn duplicated_strings_are_devtools_groups() {
+    let heap = open("pairB.heapsnapshot");
+    let golden = fixtures::golden("pairB.dupes");
+    let groups = duplicates::duplicates(&heap);
+    assert_eq!(groups.len() as u64, golden["groups"].as_u64().unwrap());
+    assert_eq!(groups.iter().map(|g| g.count).sum::<u64>(), golden["strings"].as_u64().unwrap());
+    assert_eq!(groups.iter().map(|g| g.self_size).sum::<u64>(), golden["self"].as_u64().unwrap());
+    for (group, expected) in groups.iter().zip(golden["top"].as_array().unwrap()) {
+        let row = json!({"value": group.value, "count": group.count, "totalSelfSize": group.self_size,
+            "totalRetainedSize": group.retained_size, "nodes": group.count, "truncated": group.truncated});
+        assert_eq!(&row, expected);
+    }
+}
+
+#[test]
+fn allocation_rows_and_intervals_are_devtools_rows() {
+    let mut with_traces = 0;
+    for name in fixtures::all() {
+        let golden = fixtures::golden(&format!("{name}.summary"));
+        let heap = open(&name);
+        let rows: Option<Vec<Value>> = AllocationProfile::new(&heap).map(|profile| {
+            let strings = &heap.snapshot.strings;
+            let functions = &heap.snapshot.traces.as_ref().unwrap().functions;
+            let row = |top: &heapsight_analysis::allocations::AllocationTop| {
+                let f = functions[top.function as usize];
+                json!({"id": top.id, "name": strings.get(f.name), "scriptName": strings.get(f.script_name),
+                    "scriptId": f.script_id, "line": f.line, "column": f.column, "count": top.allocated.count,
+                    "size": top.allocated.size, "liveCount": top.allocated.live_count,
+                    "liveSize": top.allocated.live_size, "hasChildren": top.function != 0})
+            };
+            profile.tops().iter().map(row).collect()
+        });
+        with_traces += usize::from(rows.is_some());
+        assert_eq!(rows.map_or(Value::Null, Value::from), golden["allocation_tops"], "{name}: allocation tops");
+        let intervals = timeline::timeline(&heap);
+        let samples = if intervals.is_empty() {
+            Value::Null
+        } else {
+            let times: Vec<f64> = intervals.iter().map(|i| i.timestamp_us as f64 / 1000.0).collect();
+            let ids: Vec<u64> = intervals.iter().map(|i| i.last_assigned_id).collect();
+            let sizes: Vec<u64> = intervals.iter().map(|i| i.live_size).collect();
+            json!({"timestamps": times, "lastAssignedIds": ids, "sizes": sizes})
+        };
+        let floats = |v: &Value| {
+            let mut v = v.clone();
+            if let Some(times) = v.get_mut("timestamps").and_then(Value::as_array_mut) {
+                times.iter_mut().for_each(|t| *t = json!(t.as_f64().unwrap()));
+            }
+            v
+        };
+        assert_eq!(floats(&samples), floats(&golden["samples"]), "{name}: samples");
+    }
+    assert!(with_traces >= 7);
 }
