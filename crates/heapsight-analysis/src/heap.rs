@@ -19,6 +19,7 @@ use crate::{
     pool::Pool,
     retainers::Retainers,
     statistics::{Statistics, statistics},
+    store::Graph,
 };
 
 /// The analysis ran out of memory.
@@ -82,7 +83,7 @@ pub struct Heap {
     pub summary: Vec<Aggregate>,
     /// Where the bytes are.
     pub statistics: Statistics,
-    retainers: OnceLock<Retainers>,
+    pub(crate) retainers: OnceLock<Retainers>,
 }
 
 impl Heap {
@@ -93,7 +94,7 @@ impl Heap {
     pub fn build(
         mut snapshot: Snapshot,
         monitor: &dyn Monitor,
-        beside: impl FnOnce(&Snapshot, &Detachedness) + Send,
+        beside: impl FnOnce(Graph<'_>) + Send,
     ) -> Result<Self, OutOfMemory> {
         let known = phase(monitor, "names", || Known::find(&snapshot));
         let detached =
@@ -116,7 +117,9 @@ impl Heap {
                     let rows = phase(monitor, "class sizes", || {
                         class_sizes(&own, &distance, &classes, |_| true)
                     });
-                    phase(monitor, "graph to index", || beside(snapshot, detached));
+                    let graph =
+                        Graph { snapshot, self_sizes: &own, detached, distance: &distance, classes: &classes };
+                    beside(graph);
                     Some((own, distance, classes, statistics, rows))
                 },
             )

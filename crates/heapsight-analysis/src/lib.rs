@@ -30,6 +30,7 @@ pub mod paths;
 pub mod retainers;
 pub mod search;
 pub mod statistics;
+pub mod store;
 pub mod timeline;
 
 pub use heap::{Heap, Monitor, OutOfMemory, Silent, phase};

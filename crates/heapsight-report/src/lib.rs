@@ -1,1 +1,10 @@
-//! todo
+//! Answers as text: tables for people, CSV and Markdown of the same tables, and the JSON that other programs rely on.
+//!
+//! Nothing here computes or prints; every function gives a string or a value.
+
+pub mod export;
+pub mod json;
+pub mod paint;
+pub mod table;
+pub mod text;
+pub mod units;

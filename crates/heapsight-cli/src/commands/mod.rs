@@ -1,0 +1,118 @@
+//! One file a command: from arguments to an answer on the output.
+
+mod allocations;
+mod diff;
+mod dominators;
+mod export;
+mod retainers;
+mod search;
+mod show;
+mod stats;
+mod strings;
+mod summary;
+mod validate;
+
+use std::io::Write;
+
+use heapsight_analysis::Heap;
+use heapsight_query::selector;
+use heapsight_report::table::Table;
+use regex::Regex;
+use serde_json::Value;
+
+use crate::{
+    Answer,
+    args::{Args, Command, Format},
+    context::Context,
+    failure::Failure,
+};
+
+/// Runs a command.
+pub(crate) fn run(args: Args) -> Result<Answer, Failure> {
+    let context = Context::new(args.global);
+    let answer = match args.command {
+        Command::Summary(args) => summary::run(&context, &args),
+        Command::Diff(args) => diff::run(&context, &args),
+        Command::Show(args) => show::run(&context, &args),
+        Command::Retainers(args) => retainers::run(&context, &args),
+        Command::Dominators(args) => dominators::run(&context, &args),
+        Command::Stats(args) => stats::run(&context, &args),
+        Command::Strings(args) => strings::run(&context, &args),
+        Command::Allocations(args) => allocations::run(&context, &args),
+        Command::Search(args) => search::run(&context, &args),
+        Command::Export(args) => export::run(&context, &args),
+        Command::Validate(args) => validate::run(&context, &args),
+    };
+    context.print_timings();
+    answer
+}
+
+/// An answer in all its forms; only the one that is asked for is made.
+struct Forms<'a> {
+    json: &'a dyn Fn() -> Value,
+    text: &'a dyn Fn() -> String,
+    /// `None` for what is no table.
+    table: Option<&'a dyn Fn() -> Table>,
+}
+
+/// Writes an answer in the form that was asked for.
+fn write(context: &Context, forms: Forms<'_>) -> Result<(), Failure> {
+    // The form is checked before a file is made.
+    let text = match (context.format(), forms.table) {
+        (Format::Text, _) => (forms.text)(),
+        (Format::Json, _) => {
+            let mut text = serde_json::to_string_pretty(&(forms.json)())?;
+            text.push('\n');
+            text
+        }
+        (Format::Csv, Some(table)) => table().csv(),
+        (Format::Markdown, Some(table)) => table().markdown(),
+        (Format::Csv | Format::Markdown, None) => {
+            return Err(Failure::new(
+                "this answer is no table: it has no CSV or Markdown form",
+                "use --json or --format text",
+            ));
+        }
+    };
+    let mut output = context.output()?;
+    output.write_all(text.as_bytes())?;
+    output.finish()
+}
+
+/// A pattern of the command line.
+fn pattern(text: Option<&str>) -> Result<Option<Regex>, Failure> {
+    text.map(selector::pattern).transpose().map_err(bad_pattern)
+}
+
+fn bad_pattern(error: regex::Error) -> Failure {
+    Failure::new(format!("the pattern is no regular expression: {error}"), "text without slashes is taken as it is")
+}
+
+/// The object that `@ID` (or a bare number) names.
+fn object(heap: &Heap, text: &str) -> Result<u32, Failure> {
+    let id: Option<u64> = text.strip_prefix('@').unwrap_or(text).parse().ok();
+    let Some(id) = id else {
+        return Err(Failure::new(
+            format!("`{text}` is not an object id"),
+            "ids look like @4711; `heapsight summary FILE --instances CLASS` lists them",
+        ));
+    };
+    heap.find_id(id).ok_or_else(|| {
+        Failure::new(
+            format!("the snapshot has no object @{id}"),
+            "ids hold within one process only; `heapsight summary FILE --instances CLASS` lists them",
+        )
+    })
+}
+
+/// The classes that a text names; none is an error that proposes some.
+fn classes(heap: &Heap, text: &str) -> Result<Vec<u32>, Failure> {
+    let found = selector::classes_named(heap, text).map_err(bad_pattern)?;
+    if found.is_empty() {
+        return Err(Failure::new(
+            format!("the snapshot has no class `{text}`"),
+            "`heapsight summary FILE --class PART` finds classes by a part of their name",
+        ));
+    }
+    Ok(found)
+}

@@ -1,0 +1,183 @@
+//! From a path or a stream to a heap.
+
+use std::{
+    fs::File,
+    io::{self, Read},
+    path::{Path, PathBuf},
+    sync::Mutex,
+    time::Duration,
+};
+
+use heapsight_analysis::{
+    Heap, Monitor, OutOfMemory, phase,
+    store::{self, Overview},
+};
+use heapsight_snapshot::{ReadError, ReadOptions};
+
+use crate::cache::{Cache, Identity};
+
+/// Where a snapshot comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// A file.
+    Path(PathBuf),
+    /// Standard input.
+    Stdin,
+}
+
+impl std::fmt::Display for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Path(path) => write!(f, "{}", path.display()),
+            Self::Stdin => f.write_str("standard input"),
+        }
+    }
+}
+
+/// Why a snapshot could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The file cannot be opened.
+    #[error("{0}")]
+    Io(#[source] io::Error),
+    /// The path is a folder.
+    #[error("it is a directory")]
+    Directory,
+    /// It is not a sound snapshot.
+    #[error("{0}")]
+    Read(#[source] ReadError),
+    /// It does not fit in memory.
+    #[error("{0}")]
+    Memory(#[source] OutOfMemory),
+}
+
+/// How to open.
+#[derive(Clone, Copy, Default)]
+pub struct OpenOptions<'a> {
+    /// Threads that parse; 0 is as many as there are cores.
+    pub threads: usize,
+    /// The index folder; `None` neither reads nor writes an index.
+    pub cache: Option<&'a Cache>,
+    /// Hears the bytes read and the length of the file, where that is known.
+    pub progress: Option<&'a (dyn Fn(u64, Option<u64>) + Sync)>,
+    /// Hears the phases.
+    pub monitor: Option<&'a dyn Monitor>,
+}
+
+impl std::fmt::Debug for OpenOptions<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("OpenOptions").field("threads", &self.threads).field("cache", &self.cache).finish_non_exhaustive()
+    }
+}
+
+/// Collects how long the phases took.
+#[derive(Debug, Default)]
+pub struct Timings(Mutex<Vec<(&'static str, Duration)>>);
+
+impl Timings {
+    /// The phases in the order in which they ended.
+    pub fn list(&self) -> Vec<(&'static str, Duration)> {
+        self.0.lock().map(|list| list.clone()).unwrap_or_default()
+    }
+}
+
+impl Monitor for Timings {
+    fn end(&self, phase: &'static str, took: Duration) {
+        if let Ok(mut list) = self.0.lock() {
+            list.push((phase, took));
+        }
+    }
+}
+
+struct Quiet;
+impl Monitor for Quiet {}
+
+/// The Summary of a file from its index, if there is one: a few milliseconds for a file of any size.
+pub fn overview(source: &Source, options: OpenOptions<'_>) -> Option<Overview> {
+    let (Source::Path(path), Some(cache)) = (source, options.cache) else { return None };
+    let mut file = File::open(path).ok()?;
+    if file.metadata().ok()?.len() < cache.min_file {
+        return None;
+    }
+    let index = cache.find(&Identity::of(path, &mut file).ok()?)?;
+    let monitor = options.monitor.unwrap_or(&Quiet);
+    phase(monitor, "overview from index", || store::read_overview(&index)).ok()
+}
+
+/// Opens a snapshot: from its index where that is possible, else by reading it, leaving an index behind.
+pub fn open(source: &Source, options: OpenOptions<'_>) -> Result<Heap, OpenError> {
+    match source {
+        Source::Stdin => read(io::stdin(), None, options, None),
+        Source::Path(path) => open_path(path, options),
+    }
+}
+
+fn open_path(path: &Path, options: OpenOptions<'_>) -> Result<Heap, OpenError> {
+    let mut file = File::open(path).map_err(OpenError::Io)?;
+    let meta = file.metadata().map_err(OpenError::Io)?;
+    if meta.is_dir() {
+        return Err(OpenError::Directory);
+    }
+    if !meta.is_file() {
+        // A pipe or a device: its length says nothing, and it cannot be read twice.
+        return read(file, None, options, None);
+    }
+    let cache = options.cache.filter(|cache| meta.len() >= cache.min_file);
+    let identity = cache.and_then(|_| Identity::of(path, &mut file).ok());
+    let cached = cache.zip(identity.as_ref());
+    if let Some((cache, identity)) = cached
+        && let Some(index) = cache.find(identity)
+    {
+        let monitor = options.monitor.unwrap_or(&Quiet);
+        if let Ok(heap) = phase(monitor, "index", || store::read_heap(&index)) {
+            return Ok(heap);
+        }
+    }
+    read(file, Some(meta.len()), options, cached.map(|(cache, identity)| (cache, identity, path)))
+}
+
+fn read(
+    source: impl Read + Send,
+    len: Option<u64>,
+    options: OpenOptions<'_>,
+    cached: Option<(&Cache, &Identity, &Path)>,
+) -> Result<Heap, OpenError> {
+    let monitor = options.monitor.unwrap_or(&Quiet);
+    let progress = |bytes: u64| {
+        if let Some(progress) = options.progress {
+            progress(bytes, len);
+        }
+    };
+    let mut read_options = ReadOptions { len, progress: Some(&progress), ..ReadOptions::default() };
+    if options.threads > 0 {
+        read_options.threads = options.threads;
+    }
+    let snapshot =
+        phase(monitor, "read", || heapsight_snapshot::read(source, read_options)).map_err(OpenError::Read)?;
+    // What is written is known but for the strings' and the classes' small change.
+    let about = snapshot.node_count() as u64 * 45 + snapshot.edge_count() as u64 * 9 + snapshot.strings.section_bytes();
+    let pending = Mutex::new(cached.and_then(|(cache, identity, _)| cache.begin(identity, about)));
+    let heap = Heap::build(snapshot, monitor, |graph| {
+        let Ok(mut slot) = pending.lock() else { return };
+        if let Some(mut index) = slot.take() {
+            let written = phase(monitor, "graph to index", || store::write_graph(index.writer(), graph));
+            *slot = written.is_ok().then_some(index);
+        }
+    })
+    .map_err(OpenError::Memory)?;
+    if let Some(((cache, identity, path), mut index)) = cached.zip(pending.into_inner().unwrap_or(None)) {
+        phase(monitor, "results to index", || {
+            if store::write_results(index.writer(), &heap).is_ok() {
+                let still = || {
+                    let now = File::open(path).and_then(|mut file| Identity::of(path, &mut file));
+                    now.is_ok_and(|now| now == *identity)
+                };
+                if index.finish(still) {
+                    cache.tidy();
+                }
+            }
+        });
+    }
+    Ok(heap)
+}

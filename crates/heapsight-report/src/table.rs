@@ -1,0 +1,218 @@
+//! One table, four ways to write it.
+//!
+//! Cells keep what they are (bytes, a count, a distance), so that a person reads `610.2 MiB` where a program reads
+//! `639829709`.
+
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
+use crate::{
+    paint::{Paint, plain},
+    units,
+};
+
+/// A value in a table.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Cell {
+    /// Text, aligned left.
+    Text(String),
+    /// Bytes.
+    Bytes(u64),
+    /// Bytes more or fewer.
+    SignedBytes(i64),
+    /// A count.
+    Count(u64),
+    /// A count more or fewer.
+    SignedCount(i64),
+    /// A part of a whole.
+    Share(u64, u64),
+    /// A packed distance.
+    Distance(i32),
+    /// An object id.
+    Id(u32),
+}
+
+impl Cell {
+    fn human(&self) -> String {
+        match self {
+            Self::Text(text) => plain(text),
+            Self::Bytes(n) => units::bytes(*n),
+            Self::SignedBytes(n) => units::signed_bytes(*n),
+            Self::Count(n) => units::count(*n),
+            Self::SignedCount(n) => units::signed_count(*n),
+            Self::Share(part, whole) => units::percent(*part, *whole),
+            Self::Distance(d) => units::distance(*d),
+            Self::Id(id) => format!("@{id}"),
+        }
+    }
+
+    fn raw(&self) -> String {
+        match self {
+            Self::Text(text) => text.clone(),
+            Self::Bytes(n) | Self::Count(n) => n.to_string(),
+            Self::SignedBytes(n) | Self::SignedCount(n) => n.to_string(),
+            Self::Share(part, whole) => {
+                if *whole == 0 { "0".to_owned() } else { format!("{:.6}", *part as f64 / *whole as f64) }
+            }
+            Self::Distance(d) => d.to_string(),
+            Self::Id(id) => id.to_string(),
+        }
+    }
+}
+
+/// A table under construction.
+#[derive(Clone, Debug, Default)]
+pub struct Table {
+    /// Heading for people, and name for programs.
+    columns: Vec<(&'static str, &'static str)>,
+    rows: Vec<Vec<Cell>>,
+}
+
+impl Table {
+    /// A table with these columns: heading for people, name for programs.
+    pub fn new(columns: &[(&'static str, &'static str)]) -> Self {
+        Self { columns: columns.to_vec(), rows: Vec::new() }
+    }
+
+    /// Adds a row.
+    pub fn row(&mut self, cells: Vec<Cell>) {
+        self.rows.push(cells);
+    }
+
+    /// Whether there are no rows.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// For people: aligned, numbers to the right, the text column cut so that a row fits the width.
+    pub fn text(&self, width: usize, paint: Paint) -> String {
+        let shown: Vec<Vec<String>> = self.rows.iter().map(|row| row.iter().map(Cell::human).collect()).collect();
+        let is_text = |column: usize| self.rows.first().is_some_and(|row| matches!(row[column], Cell::Text(_)));
+        let widest = |column: usize| {
+            let cells = shown.iter().map(|row| row[column].width());
+            cells.chain([self.columns[column].0.width()]).max().unwrap_or(0)
+        };
+        let mut widths: Vec<usize> = (0..self.columns.len()).map(widest).collect();
+        let spacing = 2 * self.columns.len().saturating_sub(1);
+        let over = (widths.iter().sum::<usize>() + spacing).saturating_sub(width);
+        if over > 0
+            && let Some(column) = (0..self.columns.len()).filter(|&c| is_text(c)).max_by_key(|&c| widths[c])
+        {
+            widths[column] = widths[column].saturating_sub(over).max(12);
+        }
+        let line = |cells: &[String]| {
+            let mut line = String::new();
+            for (at, (cell, &width)) in cells.iter().zip(&widths).enumerate() {
+                let cell = cut(cell, width);
+                let gap = " ".repeat(width.saturating_sub(cell.width()));
+                line += if at == 0 { "" } else { "  " };
+                line += &if is_text(at) { cell + &gap } else { gap + &cell };
+            }
+            line.trim_end().to_owned()
+        };
+        let headings: Vec<String> = self.columns.iter().map(|(heading, _)| (*heading).to_owned()).collect();
+        let mut out = paint.bold(&line(&headings)) + "\n";
+        for row in &shown {
+            out += &line(row);
+            out.push('\n');
+        }
+        out
+    }
+
+    /// Comma-separated values (RFC 4180) with raw numbers.
+    pub fn csv(&self) -> String {
+        let mut out = String::new();
+        let names: Vec<String> = self.columns.iter().map(|(_, name)| (*name).to_owned()).collect();
+        csv_line(&mut out, &names);
+        for row in &self.rows {
+            csv_line(&mut out, &row.iter().map(Cell::raw).collect::<Vec<_>>());
+        }
+        out
+    }
+
+    /// A GitHub table, as people read it.
+    pub fn markdown(&self) -> String {
+        let line = |cells: Vec<String>| format!("| {} |\n", cells.join(" | "));
+        let escape = |text: String| text.replace('\\', "\\\\").replace('|', "\\|").replace('<', "\\<").replace('`', "\\`");
+        let mut out = line(self.columns.iter().map(|(heading, _)| (*heading).to_owned()).collect());
+        let first = self.rows.first();
+        let text = |at: usize| first.is_none_or(|row| matches!(row[at], Cell::Text(_)));
+        out += &line((0..self.columns.len()).map(|at| if text(at) { "---" } else { "---:" }.to_owned()).collect());
+        for row in &self.rows {
+            out += &line(row.iter().map(|cell| escape(cell.human())).collect());
+        }
+        out
+    }
+}
+
+/// Cuts text to a width, with a sign that it was cut.
+pub fn cut(text: &str, width: usize) -> String {
+    if text.width() <= width {
+        return text.to_owned();
+    }
+    let mut out = String::new();
+    let mut used = 0;
+    for c in text.chars() {
+        let w = c.width().unwrap_or(0);
+        if used + w + 1 > width {
+            break;
+        }
+        used += w;
+        out.push(c);
+    }
+    out.push('…');
+    out
+}
+
+/// Appends one line of comma-separated values.
+pub fn csv_line(out: &mut String, cells: &[String]) {
+    for (at, cell) in cells.iter().enumerate() {
+        if at > 0 {
+            out.push(',');
+        }
+        csv_cell(out, cell);
+    }
+    out.push('\n');
+}
+
+/// Appends one value, in quotes where it needs them.
+pub fn csv_cell(out: &mut String, cell: &str) {
+    if cell.contains(['"', ',', '\n', '\r']) {
+        out.push('"');
+        out.push_str(&cell.replace('"', "\"\""));
+        out.push('"');
+    } else {
+        out.push_str(cell);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table() -> Table {
+        let mut table = Table::new(&[("Constructor", "name"), ("Objects", "count"), ("Retained", "retained_size")]);
+        table.row(vec![Cell::Text("MemoryStore<a|b>".into()), Cell::Count(1000), Cell::Bytes(2048)]);
+        table.row(vec![Cell::Text("日本, \"x\"".into()), Cell::Count(7), Cell::Bytes(17)]);
+        table
+    }
+
+    #[test]
+    fn columns_line_up_whatever_the_names_hold() {
+        assert_eq!(
+            table().text(80, Paint::default()),
+            "Constructor       Objects  Retained\nMemoryStore<a|b>    1,000   2.0 KiB\n日本, \"x\"               7      17 B\n"
+        );
+        let narrow = table().text(32, Paint::default());
+        assert!(narrow.lines().all(|line| line.width() <= 32), "{narrow}");
+        assert!(narrow.contains('…'));
+    }
+
+    #[test]
+    fn programs_get_raw_numbers() {
+        assert_eq!(
+            table().csv(),
+            "name,count,retained_size\nMemoryStore<a|b>,1000,2048\n\"日本, \"\"x\"\"\",7,17\n"
+        );
+        assert!(table().markdown().contains("| MemoryStore\\<a\\|b> | 1,000 | 2.0 KiB |"));
+    }
+}

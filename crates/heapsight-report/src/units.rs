@@ -1,0 +1,92 @@
+//! Numbers for people.
+
+/// Bytes with a unit, three or four digits: `17 B`, `1.2 KiB`, `639.8 MiB`.
+pub fn bytes(n: u64) -> String {
+    const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
+    if n < 1024 {
+        return format!("{n} B");
+    }
+    let mut value = n as f64 / 1024.0;
+    let mut unit = 0;
+    // Not below 1023.95, which would be printed as 1024.0.
+    while value >= 1023.95 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    format!("{value:.1} {}", UNITS[unit])
+}
+
+/// Bytes more or fewer: `+1.2 KiB`, `-17 B`, `0 B`.
+pub fn signed_bytes(n: i64) -> String {
+    match n {
+        0 => "0 B".to_owned(),
+        n if n < 0 => format!("-{}", bytes(n.unsigned_abs())),
+        n => format!("+{}", bytes(n.unsigned_abs())),
+    }
+}
+
+/// A count with its thousands apart: `16,838,223`.
+pub fn count(n: u64) -> String {
+    let digits = n.to_string();
+    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i) % 3 == 0 {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// A count more or fewer: `+1,000`.
+pub fn signed_count(n: i64) -> String {
+    match n {
+        0 => "0".to_owned(),
+        n if n < 0 => format!("-{}", count(n.unsigned_abs())),
+        n => format!("+{}", count(n.unsigned_abs())),
+    }
+}
+
+/// A part of a whole: `89 %`, `0.4 %`.
+pub fn percent(part: u64, whole: u64) -> String {
+    if whole == 0 {
+        return "0 %".to_owned();
+    }
+    let value = part as f64 * 100.0 / whole as f64;
+    if value == 0.0 || value >= 9.95 { format!("{value:.0} %") } else { format!("{value:.1} %") }
+}
+
+/// A distance as DevTools shows it: a minus sign where only V8's own roots, or none, lead.
+pub fn distance(packed: i32) -> String {
+    if (0..heapsight_analysis::distance::SYSTEM).contains(&packed) { packed.to_string() } else { "−".to_owned() }
+}
+
+/// Plural of a regular noun: `1 class`, `2 classes`.
+pub fn number_of(n: u64, singular: &str, plural: &str) -> String {
+    format!("{} {}", count(n), if n == 1 { singular } else { plural })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_have_units() {
+        let shown: Vec<String> = [0, 1023, 1024, 1536, 1_048_524, 1_048_576, 639_829_709, 5_000_000_000, u64::MAX]
+            .into_iter()
+            .map(bytes)
+            .collect();
+        assert_eq!(
+            shown,
+            ["0 B", "1023 B", "1.0 KiB", "1.5 KiB", "1023.9 KiB", "1.0 MiB", "610.2 MiB", "4.7 GiB", "16384.0 PiB"]
+        );
+        assert_eq!([signed_bytes(-2048), signed_bytes(0), signed_bytes(2048)], ["-2.0 KiB", "0 B", "+2.0 KiB"]);
+    }
+
+    #[test]
+    fn counts_have_thousands() {
+        assert_eq!([count(0), count(999), count(1000), count(16_838_223)], ["0", "999", "1,000", "16,838,223"]);
+        assert_eq!([signed_count(-1500), signed_count(2)], ["-1,500", "+2"]);
+        assert_eq!([percent(1, 3), percent(0, 3), percent(1, 1000), percent(3, 0)], ["33 %", "0 %", "0.1 %", "0 %"]);
+    }
+}
