@@ -10,7 +10,7 @@
 use heapsight_snapshot::SizeColumn;
 use rayon::prelude::*;
 
-use crate::{classes::Classes, distance::UNREACHABLE, dominators::DominatorTree};
+use crate::{classes::Classes, dominators::DominatorTree};
 
 /// One row of the Summary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +23,8 @@ pub struct Aggregate {
     pub self_size: u64,
     /// What would be freed with all members.
     pub retained_size: u64,
-    /// The least packed distance of a member ([`UNREACHABLE`] if any member is unreachable).
+    /// The least packed distance of a member: [`UNREACHABLE`](crate::distance::UNREACHABLE), which is negative, if any
+    /// member is unreachable.
     pub distance: i32,
 }
 
@@ -76,7 +77,6 @@ pub(crate) fn class_sizes(
         row.self_size = row.self_size.saturating_add(size);
         row.distance = row.distance.min(distance);
     }
-    debug_assert!(UNREACHABLE < 0, "the least distance must be the unreachable one");
     rows
 }
 

@@ -119,15 +119,15 @@ impl<'a> AllocationProfile<'a> {
                 tree[at].trace_ids.push(node.id);
                 stack = stack.and_then(|n| n.parent).map(|parent| &nodes[parent as usize]);
                 let Some(caller) = stack else { break };
-                let known = tree[at].callers.iter().copied().find(|&c| tree[c as usize].function == caller.function);
-                at = match known {
-                    Some(known) => known as usize,
-                    None => {
-                        tree.push(Caller { function: caller.function, callee: at as u32, ..Caller::default() });
-                        let new = tree.len() - 1;
-                        tree[at].callers.push(new as u32);
-                        new
-                    }
+                let known =
+                    tree[at].callers.iter().copied().find(|&c| tree[c as usize].function == caller.function);
+                at = if let Some(known) = known {
+                    known as usize
+                } else {
+                    tree.push(Caller { function: caller.function, callee: at as u32, ..Caller::default() });
+                    let new = tree.len() - 1;
+                    tree[at].callers.push(new as u32);
+                    new
                 };
             }
         }

@@ -51,11 +51,18 @@ impl BitSet {
     }
 }
 
+impl BitSet {
+    /// The numbers of the set, ascending.
+    pub fn iter(&self) -> Ones<'_> {
+        Ones { words: &self.words, at: 0, word: self.words.first().copied().unwrap_or(0) }
+    }
+}
+
 impl<'a> IntoIterator for &'a BitSet {
     type Item = usize;
     type IntoIter = Ones<'a>;
     fn into_iter(self) -> Ones<'a> {
-        Ones { words: &self.words, at: 0, word: self.words.first().copied().unwrap_or(0) }
+        self.iter()
     }
 }
 

@@ -30,7 +30,9 @@ impl Class {
     /// The key by which classes of two snapshots are compared; the same as DevTools'.
     pub fn key(&self) -> String {
         match self.location {
-            Some(Location { script_id, line, column }) => format!("{script_id},{line},{column},{}", self.name),
+            Some(Location { script_id, line, column }) => {
+                format!("{script_id},{line},{column},{}", self.name)
+            }
             None => format!(",{}", self.name),
         }
     }
@@ -118,7 +120,8 @@ pub fn classes(names: Names<'_>, interfaces: Option<&[Interface]>, pool: &Pool) 
         while location_nodes.get(locations).is_some_and(|&node| node < ord) {
             locations += 1;
         }
-        let location = (location_nodes.get(locations) == Some(&ord)).then(|| snapshot.locations.at(locations));
+        let location =
+            (location_nodes.get(locations) == Some(&ord)).then(|| snapshot.locations.at(locations));
         *slot = interner.class(name, location);
     }
     Some(Classes { of: of.freeze(n), table: interner.table(), interfaces })
@@ -197,6 +200,9 @@ impl Interner {
     }
 
     fn table(&self) -> Vec<Class> {
-        self.list.iter().map(|&(name, location)| Class { name: self.texts[name as usize].clone(), location }).collect()
+        self.list
+            .iter()
+            .map(|&(name, location)| Class { name: self.texts[name as usize].clone(), location })
+            .collect()
     }
 }

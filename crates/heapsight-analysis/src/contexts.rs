@@ -88,11 +88,8 @@ pub fn attribution(heap: &Heap) -> Vec<i32> {
     let mut fixed = BitSet::new(n);
     let mut queue = Vec::new();
     for ord in 0..n {
-        owner[ord] = if is_context.contains(ord) {
-            ord as i32
-        } else {
-            follow(&direct, follow(&map, map[ord]))
-        };
+        owner[ord] =
+            if is_context.contains(ord) { ord as i32 } else { follow(&direct, follow(&map, map[ord])) };
         if owner[ord] != NO_CONTEXT {
             fixed.insert(ord);
             queue.push(ord as u32);

@@ -56,7 +56,9 @@ pub fn detachedness(snapshot: &mut Snapshot) -> Option<Detachedness> {
 fn by_name(snapshot: &Snapshot) -> Option<Column<u8>> {
     let mut states: Option<Vec<u8>> = None;
     for (ord, &kind) in snapshot.nodes.kind.iter().enumerate() {
-        if NodeKind(kind) == NodeKind::NATIVE && snapshot.strings.raw(snapshot.nodes.name[ord]).starts_with(b"Detached ") {
+        if NodeKind(kind) == NodeKind::NATIVE
+            && snapshot.strings.raw(snapshot.nodes.name[ord]).starts_with(b"Detached ")
+        {
             states.get_or_insert_with(|| vec![0; snapshot.node_count()])[ord] = DETACHED;
         }
     }
@@ -84,7 +86,8 @@ fn inherit(snapshot: &Snapshot, states: &mut [u8]) {
     for (mut stack, state) in [(attached, ATTACHED), (detached, DETACHED)] {
         while let Some(ord) = stack.pop() {
             for edge in snapshot.edges_of(ord) {
-                if matches!(snapshot.edge_kind(edge), EdgeKind::HIDDEN | EdgeKind::INVISIBLE | EdgeKind::WEAK) {
+                if matches!(snapshot.edge_kind(edge), EdgeKind::HIDDEN | EdgeKind::INVISIBLE | EdgeKind::WEAK)
+                {
                     continue;
                 }
                 let child = snapshot.edges.to[edge];

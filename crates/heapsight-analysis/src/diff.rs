@@ -171,8 +171,14 @@ pub fn changed_nodes(old: &Census, new: &Census, key: &str) -> ChangedNodes {
 /// Snapshots of one V8 process share most ids; those of two processes (or of forked children, which number anew) share
 /// some by chance, but then the same id is often of another type.
 pub fn shared_ids(old: &Heap, new: &Heap) -> (u64, u64) {
-    let kinds: FxHashMap<u32, u8> =
-        old.snapshot.nodes.id.iter().zip(old.snapshot.nodes.kind.iter()).map(|(&id, &kind)| (id, kind)).collect();
+    let kinds: FxHashMap<u32, u8> = old
+        .snapshot
+        .nodes
+        .id
+        .iter()
+        .zip(old.snapshot.nodes.kind.iter())
+        .map(|(&id, &kind)| (id, kind))
+        .collect();
     let mut same = 0;
     let mut other = 0;
     for (id, &kind) in new.snapshot.nodes.id.iter().zip(new.snapshot.nodes.kind.iter()) {

@@ -10,7 +10,7 @@
 use heapsight_snapshot::{Buffer, Column, EdgeKind, NodeKind, Snapshot};
 use rustc_hash::FxHashSet;
 
-use crate::{known::Known, ownership::is_user_root, pool::Pool, prefetch::prefetch};
+use crate::{bits::BitSet, known::Known, ownership::is_user_root, pool::Pool, prefetch::prefetch};
 
 /// Packed distance of a node that nothing reaches.
 pub const UNREACHABLE: i32 = -5;
@@ -46,12 +46,22 @@ pub fn distances(snapshot: &Snapshot, known: &Known, pool: &Pool) -> Option<Colu
 }
 
 /// Distances that do not enter the given nodes, as the retainers view has them when nodes are ignored there.
-pub fn distances_without(snapshot: &Snapshot, known: &Known, ignored: &FxHashSet<u32>) -> Option<Column<i32>> {
+pub fn distances_without(snapshot: &Snapshot, known: &Known, ignored: &BitSet) -> Option<Column<i32>> {
     let pool = Pool::new(snapshot.node_count());
-    walk_from_roots(snapshot, Walk { ignored: Some(ignored), ..Walk::new(snapshot, known) }, pool.take()?, &pool)
+    walk_from_roots(
+        snapshot,
+        Walk { ignored: Some(ignored), ..Walk::new(snapshot, known) },
+        pool.take()?,
+        &pool,
+    )
 }
 
-fn walk_from_roots(snapshot: &Snapshot, mut walk: Walk<'_>, column: Buffer<u32>, pool: &Pool) -> Option<Column<i32>> {
+fn walk_from_roots(
+    snapshot: &Snapshot,
+    mut walk: Walk<'_>,
+    column: Buffer<u32>,
+    pool: &Pool,
+) -> Option<Column<i32>> {
     let n = snapshot.node_count();
     let mut distance = column.into_signed();
     distance.fill(UNREACHABLE);
@@ -102,7 +112,7 @@ impl Queue {
 struct Walk<'a> {
     snapshot: &'a Snapshot,
     known: &'a Known,
-    ignored: Option<&'a FxHashSet<u32>>,
+    ignored: Option<&'a BitSet>,
     /// WeakMap entries of which one edge was met and not followed; the next is.
     pending: FxHashSet<u32>,
 }
@@ -170,7 +180,7 @@ impl<'a> Walk<'a> {
         let snapshot = self.snapshot;
         let name = snapshot.edges.name[edge];
         let kind = snapshot.edge_kind(edge);
-        if self.ignored.is_some_and(|ignored| ignored.contains(&snapshot.edges.to[edge])) {
+        if self.ignored.is_some_and(|ignored| ignored.contains(snapshot.edges.to[edge] as usize)) {
             return true;
         }
         if source == Source::NativeContext

@@ -62,7 +62,12 @@ pub struct NumberedTree {
 }
 
 /// Finds the dominators of all nodes. `None` if there is no memory.
-pub fn dominators(snapshot: &Snapshot, known: &Known, pool: &Pool, monitor: &dyn Monitor) -> Option<NumberedTree> {
+pub fn dominators(
+    snapshot: &Snapshot,
+    known: &Known,
+    pool: &Pool,
+    monitor: &dyn Monitor,
+) -> Option<NumberedTree> {
     let search = phase(monitor, "depth-first search", || Search::run(snapshot, known, pool))?;
     let unreachable = search.unreachable;
     let reached = search.reached;
@@ -140,12 +145,12 @@ impl Search {
         let from_root = || snapshot.edges_of(snapshot.root);
         let is_page_root = |&edge: &usize| is_page_root(snapshot, known, edge);
         for edge in from_root().filter(is_page_root) {
-            walk.from_root(edge);
+            walk.pass_root_edge(edge);
         }
         let page_owned = walk.page_owned();
         walk.rules = walk.rules.with_page(page_owned);
         for edge in from_root().filter(|edge| !is_page_root(edge)) {
-            walk.from_root(edge);
+            walk.pass_root_edge(edge);
         }
         let unreachable = n as u32 - walk.last;
         if unreachable > 0 {
@@ -186,7 +191,7 @@ impl Walk<'_> {
     }
 
     /// Passes one edge of the root, which has number 1, and all that it leads to.
-    fn from_root(&mut self, edge: usize) {
+    fn pass_root_edge(&mut self, edge: usize) {
         let target = self.snapshot.edges.to[edge];
         if !self.rules.is_essential(self.snapshot.root, edge) {
             return;
@@ -429,8 +434,7 @@ fn lengauer_tarjan(
             while v != 0 {
                 let next = dom[v as usize];
                 let u = forest.eval(v, w);
-                dom[v as usize] =
-                    if forest.semi[u as usize] < forest.semi[v as usize] { u } else { parent };
+                dom[v as usize] = if forest.semi[u as usize] < forest.semi[v as usize] { u } else { parent };
                 v = next;
             }
         }

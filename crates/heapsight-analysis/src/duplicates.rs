@@ -56,7 +56,8 @@ fn groups(heap: &Heap) -> Groups {
     for (ord, &kind) in snapshot.nodes.kind.iter().enumerate() {
         let ord = ord as u32;
         let kind = NodeKind(kind);
-        if !matches!(kind, NodeKind::STRING | NodeKind::CONS_STRING) || snapshot.nodes.self_size.get(ord) == 0 {
+        if !matches!(kind, NodeKind::STRING | NodeKind::CONS_STRING) || snapshot.nodes.self_size.get(ord) == 0
+        {
             continue;
         }
         if kind == NodeKind::CONS_STRING && is_flat(heap, ord) {
@@ -162,7 +163,8 @@ fn internal(heap: &Heap, ord: u32, name: &crate::known::Literal) -> Option<u32> 
     let snapshot = &heap.snapshot;
     let mut edges = snapshot.edges_of(ord);
     let edge = edges.find(|&edge| {
-        snapshot.edge_kind(edge) == heapsight_snapshot::EdgeKind::INTERNAL && name.is(snapshot.edges.name[edge])
+        snapshot.edge_kind(edge) == heapsight_snapshot::EdgeKind::INTERNAL
+            && name.is(snapshot.edges.name[edge])
     });
     edge.map(|edge| snapshot.edges.to[edge])
 }

@@ -61,7 +61,9 @@ pub fn passing(heap: &Heap, filter: &Filter) -> BitSet {
             });
             retained_by(heap, |_, _, target| {
                 let name = snapshot.nodes.name[target as usize] as usize;
-                name < contexts.capacity() && contexts.contains(name) && !heap.detached.is_prefixed(snapshot, target)
+                name < contexts.capacity()
+                    && contexts.contains(name)
+                    && !heap.detached.is_prefixed(snapshot, target)
             })
         }
         Filter::Console => retained_by(heap, |source, edge, _| {
@@ -111,7 +113,9 @@ pub(crate) fn strings_where(heap: &Heap, test: impl Fn(&[u8]) -> bool + Sync) ->
         .into_par_iter()
         .map(|word| {
             let indices = word * 64..(word * 64 + 64).min(strings.len());
-            indices.enumerate().fold(0, |bits, (i, index)| bits | u64::from(test(strings.raw(index as u32))) << i)
+            indices
+                .enumerate()
+                .fold(0, |bits, (i, index)| bits | u64::from(test(strings.raw(index as u32))) << i)
         })
         .collect();
     BitSet::from_words(words, strings.len())
@@ -150,7 +154,9 @@ fn event_handlers(heap: &Heap) -> BitSet {
     };
     let mut handlers = BitSet::new(snapshot.node_count());
     for ord in 0..snapshot.node_count() as u32 {
-        if !literals.event_listener.is(snapshot.nodes.name[ord as usize]) || heap.detached.is_prefixed(snapshot, ord) {
+        if !literals.event_listener.is(snapshot.nodes.name[ord as usize])
+            || heap.detached.is_prefixed(snapshot, ord)
+        {
             continue;
         }
         let Some(callback) = target_named(ord, "1") else { continue };

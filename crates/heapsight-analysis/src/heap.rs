@@ -97,8 +97,7 @@ impl Heap {
         beside: impl FnOnce(Graph<'_>) + Send,
     ) -> Result<Self, OutOfMemory> {
         let known = phase(monitor, "names", || Known::find(&snapshot));
-        let detached =
-            phase(monitor, "detachedness", || detachedness(&mut snapshot)).ok_or(OutOfMemory)?;
+        let detached = phase(monitor, "detachedness", || detachedness(&mut snapshot)).ok_or(OutOfMemory)?;
         let raw_sizes = std::mem::take(&mut snapshot.nodes.self_size);
         let pool = Pool::new(snapshot.node_count());
         let (tree, rest) = {
@@ -109,16 +108,21 @@ impl Heap {
             rayon::join(
                 || phase(monitor, "dominators", || dominators(snapshot, known, pool, monitor)),
                 || {
-                    let own = phase(monitor, "shallow sizes", || own_sizes(snapshot, known, raw_sizes, pool))?;
+                    let own =
+                        phase(monitor, "shallow sizes", || own_sizes(snapshot, known, raw_sizes, pool))?;
                     let distance = phase(monitor, "distances", || distances(snapshot, known, pool))?;
                     let names = Names { snapshot, known, detached };
                     let classes = phase(monitor, "classes", || classes(names, None, pool))?;
                     let statistics = phase(monitor, "statistics", || statistics(names, &own));
-                    let rows = phase(monitor, "class sizes", || {
-                        class_sizes(&own, &distance, &classes, |_| true)
-                    });
-                    let graph =
-                        Graph { snapshot, self_sizes: &own, detached, distance: &distance, classes: &classes };
+                    let rows =
+                        phase(monitor, "class sizes", || class_sizes(&own, &distance, &classes, |_| true));
+                    let graph = Graph {
+                        snapshot,
+                        self_sizes: &own,
+                        detached,
+                        distance: &distance,
+                        classes: &classes,
+                    };
                     beside(graph);
                     Some((own, distance, classes, statistics, rows))
                 },

@@ -97,14 +97,21 @@ pub struct Known {
     weak_map_edges: FxHashMap<u32, WeakMapEdge>,
 }
 
+/// What one part of the table holds: (string, literal), and candidates for WeakMap edges.
+struct Found {
+    literals: Vec<(u32, usize)>,
+    weak: Vec<u32>,
+}
+
 impl Known {
     /// Looks through the string table. Linear in its size, on all threads.
     pub fn find(snapshot: &Snapshot) -> Self {
         let strings = &snapshot.strings;
-        let wanted: FxHashMap<&[u8], usize> = TEXTS.iter().enumerate().map(|(i, t)| (t.as_bytes(), i)).collect();
+        let wanted: FxHashMap<&[u8], usize> =
+            TEXTS.iter().enumerate().map(|(i, t)| (t.as_bytes(), i)).collect();
         let longest = TEXTS.iter().map(|t| t.len()).max().unwrap_or(0);
         let chunk = 1 << 16;
-        let found: Vec<(Vec<(u32, usize)>, Vec<u32>)> = (0..strings.len().div_ceil(chunk))
+        let found: Vec<Found> = (0..strings.len().div_ceil(chunk))
             .into_par_iter()
             .map(|c| {
                 let mut literals = Vec::new();
@@ -119,15 +126,15 @@ impl Known {
                         weak.push(index);
                     }
                 }
-                (literals, weak)
+                Found { literals, weak }
             })
             .collect();
         let mut known = Self::default();
         let mut slots = known.literals.slots();
-        for &(index, slot) in found.iter().flat_map(|(literals, _)| literals) {
+        for &(index, slot) in found.iter().flat_map(|f| &f.literals) {
             slots[slot].add(index);
         }
-        known.weak_map_edges = weak_map_edges(strings, found.iter().flat_map(|(_, weak)| weak.iter().copied()));
+        known.weak_map_edges = weak_map_edges(strings, found.iter().flat_map(|f| f.weak.iter().copied()));
         known
     }
 
@@ -149,7 +156,10 @@ fn is_weak_map_candidate(raw: &[u8]) -> bool {
 }
 
 /// Parses the names as DevTools does (`tryParseWeakMapEdgeName`), whose `.` does not cross line ends.
-fn weak_map_edges(strings: &StringTable, candidates: impl Iterator<Item = u32>) -> FxHashMap<u32, WeakMapEdge> {
+fn weak_map_edges(
+    strings: &StringTable,
+    candidates: impl Iterator<Item = u32>,
+) -> FxHashMap<u32, WeakMapEdge> {
     let mut edges = FxHashMap::default();
     let pattern = Regex::new(concat!(
         r"^[0-9]+( / part of key \((?-u:[^\n\r])*? @[0-9]+\) -> value \((?-u:[^\n\r])*? @[0-9]+\) ",
@@ -167,7 +177,10 @@ fn weak_map_edges(strings: &StringTable, candidates: impl Iterator<Item = u32>) 
         {
             continue;
         }
-        let table_id = table.as_bytes().iter().fold(0u64, |v, d| v.saturating_mul(10).saturating_add(u64::from(d - b'0')));
+        let table_id = table
+            .as_bytes()
+            .iter()
+            .fold(0u64, |v, d| v.saturating_mul(10).saturating_add(u64::from(d - b'0')));
         let next = pairs.len() as u32;
         let pair = *pairs.entry(part.as_bytes().to_vec()).or_insert(next);
         edges.insert(index, WeakMapEdge { pair, table_id });

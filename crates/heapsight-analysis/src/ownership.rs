@@ -35,7 +35,12 @@ pub fn is_document_dom_trees(snapshot: &Snapshot, known: &Known, ord: u32) -> bo
 }
 
 /// Computes the shallow sizes from those of the file. `None` if there is no memory for it.
-pub fn own_sizes(snapshot: &Snapshot, known: &Known, mut sizes: SizeColumn, pool: &Pool) -> Option<SizeColumn> {
+pub fn own_sizes(
+    snapshot: &Snapshot,
+    known: &Known,
+    mut sizes: SizeColumn,
+    pool: &Pool,
+) -> Option<SizeColumn> {
     if !has_user_roots(snapshot, known) {
         return Some(sizes);
     }

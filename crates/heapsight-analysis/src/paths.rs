@@ -92,9 +92,7 @@ pub fn holders(heap: &Heap, distance: &[i32], ord: u32, weak: bool) -> Vec<Retai
         UNREACHABLE => i32::MAX,
         d => d,
     };
-    list.sort_by(|a, b| {
-        key(a).cmp(&key(b)).then_with(|| names.node(a.from).cmp(&names.node(b.from)))
-    });
+    list.sort_by(|a, b| key(a).cmp(&key(b)).then_with(|| names.node(a.from).cmp(&names.node(b.from))));
     list
 }
 
@@ -201,8 +199,9 @@ pub fn path_groups(heap: &Heap, distance: &[i32], nodes: &[u32]) -> Vec<PathGrou
 /// Whether an edge's name tells it from its siblings: array indices and WeakMap entries do not.
 fn is_named(heap: &Heap, edge: usize) -> bool {
     let kind = heap.snapshot.edge_kind(edge);
-    !kind.has_numeric_name()
-        && !(kind == EdgeKind::INTERNAL && heap.known.weak_map_edge(heap.snapshot.edges.name[edge]).is_some())
+    let is_entry =
+        kind == EdgeKind::INTERNAL && heap.known.weak_map_edge(heap.snapshot.edges.name[edge]).is_some();
+    !kind.has_numeric_name() && !is_entry
 }
 
 /// Whether a distance is that of something only V8's own roots reach.

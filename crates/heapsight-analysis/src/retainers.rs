@@ -51,9 +51,15 @@ impl Retainers {
     }
 
     /// The edges that point to a node, from the last of the file to the first.
-    pub fn of<'a>(&'a self, snapshot: &'a Snapshot, ord: u32) -> impl DoubleEndedIterator<Item = Retainer> + 'a {
+    pub fn of<'a>(
+        &'a self,
+        snapshot: &'a Snapshot,
+        ord: u32,
+    ) -> impl DoubleEndedIterator<Item = Retainer> + 'a {
         let range = self.first[ord as usize] as usize..self.first[ord as usize + 1] as usize;
-        self.edges[range].iter().map(|&edge| Retainer { from: source_of(snapshot, edge as usize), edge: edge as usize })
+        self.edges[range]
+            .iter()
+            .map(|&edge| Retainer { from: source_of(snapshot, edge as usize), edge: edge as usize })
     }
 }
 
@@ -84,4 +90,3 @@ pub fn retainers_of_one(snapshot: &Snapshot, ord: u32) -> Vec<Retainer> {
     edges.reverse();
     edges.into_iter().map(|edge| Retainer { from: source_of(snapshot, edge), edge }).collect()
 }
-

@@ -51,7 +51,8 @@ pub fn statistics(names: Names<'_>, sizes: &SizeColumn) -> Statistics {
             _ if literals.array.is(name) => {
                 s.js_arrays += size;
                 let held = snapshot.edges_of(ord as u32).find(|&e| {
-                    snapshot.edge_kind(e) == EdgeKind::INTERNAL && literals.elements.is(snapshot.edges.name[e])
+                    snapshot.edge_kind(e) == EdgeKind::INTERNAL
+                        && literals.elements.is(snapshot.edges.name[e])
                 });
                 let held = held.map(|e| snapshot.edges.to[e]);
                 elements.extend(held.filter(|&target| sizes.get(target) > 0));

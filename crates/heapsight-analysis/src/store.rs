@@ -7,8 +7,8 @@
 use std::io::{self, Write};
 
 use heapsight_snapshot::{
-    Column, EdgeColumns, KindTable, Location, Locations, NodeColumns, Sample, SizeColumn, Snapshot, StringTable,
-    TraceFunction, TraceNode, Traces,
+    Column, EdgeColumns, KindTable, Location, Locations, NodeColumns, Sample, SizeColumn, Snapshot,
+    StringTable, TraceFunction, TraceNode, Traces,
     index::{Damaged, Index, IndexWriter},
 };
 use rayon::prelude::*;
@@ -62,6 +62,9 @@ pub struct Overview {
     pub warnings: Vec<String>,
 }
 
+/// Name; script, line and column.
+type StoredClass = (String, Option<(u32, u32, u32)>);
+
 #[derive(Serialize, Deserialize)]
 struct Meta {
     nodes: u64,
@@ -76,7 +79,7 @@ struct Meta {
     edge_kinds: Vec<String>,
     samples: Vec<(u64, u64)>,
     statistics: [u64; 8],
-    classes: Vec<(String, Option<(u32, u32, u32)>)>,
+    classes: Vec<StoredClass>,
     summary: Vec<(u32, u64, u64, u64, i32)>,
     warnings: Vec<String>,
 }
@@ -116,8 +119,11 @@ pub fn write_graph<W: Write>(out: &mut IndexWriter<W>, graph: Graph<'_>) -> io::
     out.column("location line", &locations.lines)?;
     out.column("location column", &locations.columns)?;
     if let Some(traces) = &snapshot.traces {
-        let functions: Vec<u32> =
-            traces.functions.iter().flat_map(|f| [f.name, f.script_name, f.script_id, f.line, f.column]).collect();
+        let functions: Vec<u32> = traces
+            .functions
+            .iter()
+            .flat_map(|f| [f.name, f.script_name, f.script_id, f.line, f.column])
+            .collect();
         out.column("trace functions", &functions)?;
         let parent = |node: &TraceNode| node.parent.map_or(u64::MAX, u64::from);
         let tree: Vec<u64> = traces
@@ -209,18 +215,15 @@ impl Meta {
     }
 
     fn aggregates(&self) -> Vec<Aggregate> {
-        let row = |&(class, count, self_size, retained_size, distance): &(u32, u64, u64, u64, i32)| Aggregate {
-            class,
-            count,
-            self_size,
-            retained_size,
-            distance,
+        let row = |&(class, count, self_size, retained_size, distance): &(u32, u64, u64, u64, i32)| {
+            Aggregate { class, count, self_size, retained_size, distance }
         };
         self.summary.iter().map(row).collect()
     }
 
     fn statistics(&self) -> Statistics {
-        let [total, native_total, typed_arrays, v8_heap_total, code, strings, js_arrays, system] = self.statistics;
+        let [total, native_total, typed_arrays, v8_heap_total, code, strings, js_arrays, system] =
+            self.statistics;
         Statistics { total, native_total, typed_arrays, v8_heap_total, code, strings, js_arrays, system }
     }
 }
@@ -285,8 +288,7 @@ pub fn read_heap(index: &Index) -> Result<Heap, Damaged> {
         nodes.trace_node = Some(index.column("trace node")?);
     }
     let states = if index.has("detachedness") { Some(index.column("detachedness")?) } else { None };
-    let strings =
-        StringTable::from_parts(index.column("strings")?, starts, wraps.to_vec()).ok_or(Damaged)?;
+    let strings = StringTable::from_parts(index.column("strings")?, starts, wraps.to_vec()).ok_or(Damaged)?;
     let sample = |&(timestamp_us, last_assigned_id): &(u64, u64)| Sample { timestamp_us, last_assigned_id };
     let snapshot = Snapshot {
         nodes,

@@ -31,6 +31,7 @@ pub(crate) struct Args {
 
 /// What every command takes.
 #[derive(Clone, Debug, ClapArgs)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 #[command(next_help_heading = "Options of every command")]
 pub(crate) struct Global {
     /// Print JSON: a stable schema, sizes as integers in bytes

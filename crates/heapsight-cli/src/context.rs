@@ -171,9 +171,8 @@ fn source(path: &Path) -> Source {
 
 fn cache_from_environment() -> Option<Cache> {
     let variable = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
-    let number = |name: &str, default| {
-        std::env::var(name).ok().and_then(|v| v.parse().ok()).unwrap_or(default)
-    };
+    let number =
+        |name: &str, default| std::env::var(name).ok().and_then(|v| v.parse().ok()).unwrap_or(default);
     let dir = variable("HEAPSIGHT_CACHE_DIR")
         .or_else(|| variable("XDG_CACHE_HOME").map(|dir| dir.join("heapsight")))
         .or_else(|| variable("HOME").map(|dir| dir.join(".cache/heapsight")))?;

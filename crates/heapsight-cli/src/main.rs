@@ -35,9 +35,8 @@ fn main() -> ExitCode {
         }
     };
     match commands::run(args) {
-        Ok(Answer::Yes) => ExitCode::SUCCESS,
         Ok(Answer::No) => ExitCode::from(1),
-        Err(Failure::BrokenPipe) => ExitCode::SUCCESS,
+        Ok(Answer::Yes) | Err(Failure::BrokenPipe) => ExitCode::SUCCESS,
         Err(Failure::Message { what, hint }) => {
             eprintln!("heapsight: {what}");
             if let Some(hint) = hint {

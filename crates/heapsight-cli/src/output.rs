@@ -22,7 +22,10 @@ impl Output {
         };
         let shown = path.display();
         if !force && path.symlink_metadata().is_ok() {
-            return Err(Failure::new(format!("cannot write {shown}: it exists"), "use --force to overwrite it"));
+            return Err(Failure::new(
+                format!("cannot write {shown}: it exists"),
+                "use --force to overwrite it",
+            ));
         }
         let special = path.metadata().is_ok_and(|meta| !meta.is_file());
         let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -41,7 +44,10 @@ impl Output {
             options.mode(0o600);
         }
         let file = options.open(&temporary).map_err(|e| {
-            Failure::new(format!("cannot write {shown}: {e}"), "check that the folder exists and may be written to")
+            Failure::new(
+                format!("cannot write {shown}: {e}"),
+                "check that the folder exists and may be written to",
+            )
         })?;
         Ok(Self::File { writer: BufWriter::with_capacity(1 << 16, file), temporary, target: path.to_owned() })
     }

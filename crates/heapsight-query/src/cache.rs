@@ -62,7 +62,9 @@ impl Identity {
         key.extend(path.as_os_str().as_encoded_bytes());
         key.push(0);
         key.extend(meta.len().to_le_bytes());
-        if let Ok(modified) = meta.modified().and_then(|t| t.duration_since(SystemTime::UNIX_EPOCH).map_err(io::Error::other)) {
+        if let Ok(modified) =
+            meta.modified().and_then(|t| t.duration_since(SystemTime::UNIX_EPOCH).map_err(io::Error::other))
+        {
             key.extend(modified.as_nanos().to_le_bytes());
         }
         #[cfg(unix)]
@@ -143,7 +145,8 @@ impl Cache {
             return None;
         }
         for attempt in 0..16u32 {
-            let clock = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.subsec_nanos());
+            let clock =
+                SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.subsec_nanos());
             let name = format!("{}.{}.{clock}.{attempt}.tmp", identity.name, std::process::id());
             let path = self.dir.join(name);
             match DirectWriter::create(&path) {

@@ -139,7 +139,12 @@ pub fn object_row(heap: &Heap, ord: u32) -> ObjectRow {
 }
 
 /// The members of classes, by retained size, then by id: the first `most` of them, and how many there are.
-pub fn instances(heap: &Heap, classes: &[u32], passing: Option<&BitSet>, most: usize) -> (Vec<ObjectRow>, usize) {
+pub fn instances(
+    heap: &Heap,
+    classes: &[u32],
+    passing: Option<&BitSet>,
+    most: usize,
+) -> (Vec<ObjectRow>, usize) {
     let mut members = members(heap, classes);
     members.retain(|&ord| passing.is_none_or(|p| p.contains(ord as usize)));
     let all = members.len();

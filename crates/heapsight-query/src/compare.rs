@@ -2,7 +2,7 @@
 
 use heapsight_analysis::{
     Heap, OutOfMemory,
-    classes::{classes, Class},
+    classes::{Class, classes},
     diff::{Census, ClassDiff, census, diff},
     interfaces::Interface,
     pool::Pool,
@@ -93,7 +93,9 @@ pub fn count(heap: &Heap, interfaces: Option<&[Interface]>) -> Result<Count, Out
             sum.1 += size;
         }
     }
-    Ok(Count { classes: classes.table.iter().cloned().zip(sums).filter(|(_, (count, _))| *count > 0).collect() })
+    Ok(Count {
+        classes: classes.table.iter().cloned().zip(sums).filter(|(_, (count, _))| *count > 0).collect(),
+    })
 }
 
 /// A class over a series of snapshots.

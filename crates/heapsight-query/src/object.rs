@@ -148,7 +148,9 @@ pub fn preview(heap: &Heap, ord: u32) -> String {
 fn allocation_stack(heap: &Heap, ord: u32) -> Vec<String> {
     let id = heap.snapshot.nodes.trace_node.as_ref().map_or(0, |column| column[ord as usize]);
     let (Some(traces), true) = (&heap.snapshot.traces, id != 0) else { return Vec::new() };
-    let Some(profile) = heapsight_analysis::allocations::AllocationProfile::new(heap) else { return Vec::new() };
+    let Some(profile) = heapsight_analysis::allocations::AllocationProfile::new(heap) else {
+        return Vec::new();
+    };
     let strings = &heap.snapshot.strings;
     profile
         .stack(id)
@@ -190,7 +192,10 @@ pub fn path_steps(heap: &Heap, path: &[Step]) -> Vec<PathStep> {
             let name = step.edge.map(|e| names.edge(e).into_owned()).unwrap_or_default();
             PathStep {
                 kind: step.edge.map(|e| heap.snapshot.edge_type(e).to_owned()).unwrap_or_default(),
-                weak_map: step.edge.and_then(|e| weak_map_entry(heap, e)).map(|entry| (key_id(&name), entry.table_id)),
+                weak_map: step
+                    .edge
+                    .and_then(|e| weak_map_entry(heap, e))
+                    .map(|entry| (key_id(&name), entry.table_id)),
                 edge: name,
                 object: object_row(heap, step.ord),
                 class: heap.classes.class(step.ord).name.clone(),

@@ -67,7 +67,10 @@ pub struct OpenOptions<'a> {
 
 impl std::fmt::Debug for OpenOptions<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("OpenOptions").field("threads", &self.threads).field("cache", &self.cache).finish_non_exhaustive()
+        f.debug_struct("OpenOptions")
+            .field("threads", &self.threads)
+            .field("cache", &self.cache)
+            .finish_non_exhaustive()
     }
 }
 
@@ -156,7 +159,9 @@ fn read(
     let snapshot =
         phase(monitor, "read", || heapsight_snapshot::read(source, read_options)).map_err(OpenError::Read)?;
     // What is written is known but for the strings' and the classes' small change.
-    let about = snapshot.node_count() as u64 * 45 + snapshot.edge_count() as u64 * 9 + snapshot.strings.section_bytes();
+    let about = snapshot.node_count() as u64 * 45
+        + snapshot.edge_count() as u64 * 9
+        + snapshot.strings.section_bytes();
     let pending = Mutex::new(cached.and_then(|(cache, identity, _)| cache.begin(identity, about)));
     let heap = Heap::build(snapshot, monitor, |graph| {
         let Ok(mut slot) = pending.lock() else { return };

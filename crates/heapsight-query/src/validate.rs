@@ -26,11 +26,13 @@ pub fn validate(heap: &Heap) -> Vec<Finding> {
         .collect();
     let mut ids: Vec<u32> = heap.snapshot.nodes.id.iter().copied().filter(|&id| id != 0).collect();
     ids.sort_unstable();
-    let repeated = ids.windows(2).filter(|w| w[0] == w[1]);
-    let count = repeated.clone().count() as u64;
-    if let Some(example) = repeated.clone().next() {
-        let detail = format!("nodes: object id @{} and {} more are used by several nodes", example[0], count - 1);
-        let detail = if count == 1 { format!("nodes: object id @{} is used by several nodes", example[0]) } else { detail };
+    let mut repeated = ids.windows(2).filter(|w| w[0] == w[1]).map(|w| w[0]);
+    if let Some(example) = repeated.next() {
+        let count = 1 + repeated.count() as u64;
+        let detail = match count {
+            1 => format!("nodes: object id @{example} is used by several nodes"),
+            _ => format!("nodes: object id @{example} and {} more are used by several nodes", count - 1),
+        };
         findings.push(Finding { code: "duplicate_id", damage: true, count, detail });
     }
     let unreachable = u64::from(heap.dominators.unreachable);
@@ -42,7 +44,8 @@ pub fn validate(heap: &Heap) -> Vec<Finding> {
     }
     let far = heap.distance.iter().filter(|&&d| d == UNREACHABLE).count() as u64;
     if far > 0 {
-        let detail = format!("nodes: {far} have no distance: no path of edges that are not weak leads to them");
+        let detail =
+            format!("nodes: {far} have no distance: no path of edges that are not weak leads to them");
         findings.push(Finding { code: "no_distance", damage: false, count: far, detail });
     }
     findings

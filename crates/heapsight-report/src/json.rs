@@ -59,7 +59,9 @@ pub fn comparison(comparison: &Comparison, most: Option<usize>) -> Value {
                 "size_delta": c.size_delta()})
         })
         .collect();
-    let sum = |f: &dyn Fn(&heapsight_analysis::diff::ClassDiff) -> i64| comparison.classes.iter().map(f).sum::<i64>();
+    let sum = |f: &dyn Fn(&heapsight_analysis::diff::ClassDiff) -> i64| {
+        comparison.classes.iter().map(f).sum::<i64>()
+    };
     json!({
         "ids_comparable": comparison.ids.comparable(),
         "added_count": sum(&|c| c.added_count as i64),
@@ -87,9 +89,8 @@ pub fn growth(files: &[String], rows: &[Growth], most: Option<usize>) -> Value {
 
 /// `show FILE @ID --json`.
 pub fn object(object: &Object) -> Value {
-    let location = object
-        .location
-        .map(|l| json!({"script_id": l.script_id, "line": l.line, "column": l.column}));
+    let location =
+        object.location.map(|l| json!({"script_id": l.script_id, "line": l.line, "column": l.column}));
     let edges: Vec<Value> = object
         .fields
         .iter()

@@ -51,7 +51,11 @@ impl Cell {
             Self::Bytes(n) | Self::Count(n) => n.to_string(),
             Self::SignedBytes(n) | Self::SignedCount(n) => n.to_string(),
             Self::Share(part, whole) => {
-                if *whole == 0 { "0".to_owned() } else { format!("{:.6}", *part as f64 / *whole as f64) }
+                if *whole == 0 {
+                    "0".to_owned()
+                } else {
+                    format!("{:.6}", *part as f64 / *whole as f64)
+                }
             }
             Self::Distance(d) => d.to_string(),
             Self::Id(id) => id.to_string(),
@@ -85,8 +89,10 @@ impl Table {
 
     /// For people: aligned, numbers to the right, the text column cut so that a row fits the width.
     pub fn text(&self, width: usize, paint: Paint) -> String {
-        let shown: Vec<Vec<String>> = self.rows.iter().map(|row| row.iter().map(Cell::human).collect()).collect();
-        let is_text = |column: usize| self.rows.first().is_some_and(|row| matches!(row[column], Cell::Text(_)));
+        let shown: Vec<Vec<String>> =
+            self.rows.iter().map(|row| row.iter().map(Cell::human).collect()).collect();
+        let is_text =
+            |column: usize| self.rows.first().is_some_and(|row| matches!(row[column], Cell::Text(_)));
         let widest = |column: usize| {
             let cells = shown.iter().map(|row| row[column].width());
             cells.chain([self.columns[column].0.width()]).max().unwrap_or(0)
@@ -132,11 +138,15 @@ impl Table {
     /// A GitHub table, as people read it.
     pub fn markdown(&self) -> String {
         let line = |cells: Vec<String>| format!("| {} |\n", cells.join(" | "));
-        let escape = |text: String| text.replace('\\', "\\\\").replace('|', "\\|").replace('<', "\\<").replace('`', "\\`");
+        let escape = |text: String| {
+            text.replace('\\', "\\\\").replace('|', "\\|").replace('<', "\\<").replace('`', "\\`")
+        };
         let mut out = line(self.columns.iter().map(|(heading, _)| (*heading).to_owned()).collect());
         let first = self.rows.first();
         let text = |at: usize| first.is_none_or(|row| matches!(row[at], Cell::Text(_)));
-        out += &line((0..self.columns.len()).map(|at| if text(at) { "---" } else { "---:" }.to_owned()).collect());
+        out += &line(
+            (0..self.columns.len()).map(|at| if text(at) { "---" } else { "---:" }.to_owned()).collect(),
+        );
         for row in &self.rows {
             out += &line(row.iter().map(|cell| escape(cell.human())).collect());
         }
@@ -190,7 +200,8 @@ mod tests {
     use super::*;
 
     fn table() -> Table {
-        let mut table = Table::new(&[("Constructor", "name"), ("Objects", "count"), ("Retained", "retained_size")]);
+        let mut table =
+            Table::new(&[("Constructor", "name"), ("Objects", "count"), ("Retained", "retained_size")]);
         table.row(vec![Cell::Text("MemoryStore<a|b>".into()), Cell::Count(1000), Cell::Bytes(2048)]);
         table.row(vec![Cell::Text("日本, \"x\"".into()), Cell::Count(7), Cell::Bytes(17)]);
         table

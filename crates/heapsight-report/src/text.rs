@@ -144,7 +144,9 @@ pub fn comparison_table(comparison: &Comparison, most: usize) -> Table {
 
 /// The Comparison.
 pub fn comparison(comparison: &Comparison, most: usize, old: &str, new: &str, style: Style) -> String {
-    let sum = |f: &dyn Fn(&heapsight_analysis::diff::ClassDiff) -> u64| comparison.classes.iter().map(f).sum::<u64>();
+    let sum = |f: &dyn Fn(&heapsight_analysis::diff::ClassDiff) -> u64| {
+        comparison.classes.iter().map(f).sum::<u64>()
+    };
     let (added, removed) = (sum(&|c| c.added_size), sum(&|c| c.removed_size));
     let mut out = format!(
         "{}\n{} added ({}), {} gone ({}): {}\n",
@@ -170,20 +172,22 @@ pub fn comparison(comparison: &Comparison, most: usize, old: &str, new: &str, st
     out
 }
 
+/// Columns of a series that is not too long to show whole.
+const HEADINGS: [(&str, &str); 9] = [
+    ("1st", "count_1"),
+    ("2nd", "count_2"),
+    ("3rd", "count_3"),
+    ("4th", "count_4"),
+    ("5th", "count_5"),
+    ("6th", "count_6"),
+    ("7th", "count_7"),
+    ("8th", "count_8"),
+    ("9th", "count_9"),
+];
+
 /// The table of a series.
 pub fn growth_table(rows: &[Growth], most: usize) -> Table {
     let snapshots = rows.first().map_or(0, |r| r.counts.len());
-    const HEADINGS: [(&str, &str); 9] = [
-        ("1st", "count_1"),
-        ("2nd", "count_2"),
-        ("3rd", "count_3"),
-        ("4th", "count_4"),
-        ("5th", "count_5"),
-        ("6th", "count_6"),
-        ("7th", "count_7"),
-        ("8th", "count_8"),
-        ("9th", "count_9"),
-    ];
     let mut columns = vec![("Constructor", "name"), ("Grows", "grows_every_time")];
     // Of a long series the first and the last are shown.
     let shown: Vec<usize> = if snapshots <= HEADINGS.len() {
@@ -223,14 +227,23 @@ pub fn growth(files: &[String], rows: &[Growth], most: usize, style: Style) -> S
 
 /// A place in a source file as editors count, by script number: snapshots do not have the script's address.
 pub fn location(l: Location) -> String {
-    format!("script {}, line {}, column {}", l.script_id, l.line.saturating_add(1), l.column.saturating_add(1))
+    format!(
+        "script {}, line {}, column {}",
+        l.script_id,
+        l.line.saturating_add(1),
+        l.column.saturating_add(1)
+    )
 }
 
 /// One object.
 pub fn object(object: &Object, most: usize, total: u64, style: Style) -> String {
     let paint = style.paint;
     let row = &object.row;
-    let mut out = format!("{} {}\n", paint.accent(&cut(&plain(&row.name), style.width.max(40) - 14)), paint.dim(&format!("@{}", row.id)));
+    let mut out = format!(
+        "{} {}\n",
+        paint.accent(&cut(&plain(&row.name), style.width.max(40) - 14)),
+        paint.dim(&format!("@{}", row.id))
+    );
     let mut line = |what: &str, value: String| out += &format!("  {what:<15}{value}\n");
     line("class", format!("{} ({})", plain(&object.class), object.kind));
     line("shallow size", format!("{} ({})", bytes(row.self_size), percent(row.self_size, total)));
@@ -253,7 +266,11 @@ pub fn object(object: &Object, most: usize, total: u64, style: Style) -> String 
         let name = reference(&field.kind, &field.name);
         let value = cut(&plain(&field.value), 72);
         let size = bytes(field.to.retained_size);
-        out += &format!("  {} = {value} {}\n", plain(&name), paint.dim(&format!("@{}, retains {size}", field.to.id)));
+        out += &format!(
+            "  {} = {value} {}\n",
+            plain(&name),
+            paint.dim(&format!("@{}, retains {size}", field.to.id))
+        );
     }
     out += &rest(object.fields.len(), most, style);
     out += &format!("\n{}\n", paint.bold(&format!("Held by ({})", count(object.holders.len() as u64))));

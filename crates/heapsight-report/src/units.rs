@@ -30,7 +30,7 @@ pub fn count(n: u64) -> String {
     let digits = n.to_string();
     let mut out = String::with_capacity(digits.len() + digits.len() / 3);
     for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i) % 3 == 0 {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
             out.push(',');
         }
         out.push(digit);
@@ -58,7 +58,11 @@ pub fn percent(part: u64, whole: u64) -> String {
 
 /// A distance as DevTools shows it: a minus sign where only V8's own roots, or none, lead.
 pub fn distance(packed: i32) -> String {
-    if (0..heapsight_analysis::distance::SYSTEM).contains(&packed) { packed.to_string() } else { "−".to_owned() }
+    if (0..heapsight_analysis::distance::SYSTEM).contains(&packed) {
+        packed.to_string()
+    } else {
+        "−".to_owned()
+    }
 }
 
 /// Plural of a regular noun: `1 class`, `2 classes`.
@@ -72,21 +76,41 @@ mod tests {
 
     #[test]
     fn sizes_have_units() {
-        let shown: Vec<String> = [0, 1023, 1024, 1536, 1_048_524, 1_048_576, 639_829_709, 5_000_000_000, u64::MAX]
-            .into_iter()
-            .map(bytes)
-            .collect();
+        let shown: Vec<String> =
+            [0, 1023, 1024, 1536, 1_048_524, 1_048_576, 639_829_709, 5_000_000_000, u64::MAX]
+                .into_iter()
+                .map(bytes)
+                .collect();
         assert_eq!(
             shown,
-            ["0 B", "1023 B", "1.0 KiB", "1.5 KiB", "1023.9 KiB", "1.0 MiB", "610.2 MiB", "4.7 GiB", "16384.0 PiB"]
+            [
+                "0 B",
+                "1023 B",
+                "1.0 KiB",
+                "1.5 KiB",
+                "1023.9 KiB",
+                "1.0 MiB",
+                "610.2 MiB",
+                "4.7 GiB",
+                "16384.0 PiB"
+            ]
         );
-        assert_eq!([signed_bytes(-2048), signed_bytes(0), signed_bytes(2048)], ["-2.0 KiB", "0 B", "+2.0 KiB"]);
+        assert_eq!(
+            [signed_bytes(-2048), signed_bytes(0), signed_bytes(2048)],
+            ["-2.0 KiB", "0 B", "+2.0 KiB"]
+        );
     }
 
     #[test]
     fn counts_have_thousands() {
-        assert_eq!([count(0), count(999), count(1000), count(16_838_223)], ["0", "999", "1,000", "16,838,223"]);
+        assert_eq!(
+            [count(0), count(999), count(1000), count(16_838_223)],
+            ["0", "999", "1,000", "16,838,223"]
+        );
         assert_eq!([signed_count(-1500), signed_count(2)], ["-1,500", "+2"]);
-        assert_eq!([percent(1, 3), percent(0, 3), percent(1, 1000), percent(3, 0)], ["33 %", "0 %", "0.1 %", "0 %"]);
+        assert_eq!(
+            [percent(1, 3), percent(0, 3), percent(1, 1000), percent(3, 0)],
+            ["33 %", "0 %", "0.1 %", "0 %"]
+        );
     }
 }

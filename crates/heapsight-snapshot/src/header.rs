@@ -55,7 +55,8 @@ pub(crate) struct EdgeLayout {
 
 fn strings(meta: &Value, key: &str) -> Vec<String> {
     let list = meta.get(key).and_then(Value::as_array);
-    list.map(|list| list.iter().map(|v| v.as_str().unwrap_or_default().to_owned()).collect()).unwrap_or_default()
+    list.map(|list| list.iter().map(|v| v.as_str().unwrap_or_default().to_owned()).collect())
+        .unwrap_or_default()
 }
 
 fn number(value: &Value, key: &str) -> u64 {
@@ -77,12 +78,13 @@ fn kinds(
     known: &[&str],
     known_table: &str,
 ) -> Result<KindTable, Problem> {
-    let listed: Option<Vec<String>> =
-        meta.get(key).and_then(|types| types.get(position)).and_then(Value::as_array).map(|names| {
-            names.iter().map(|v| v.as_str().unwrap_or_default().to_owned()).collect()
-        });
-    let listed =
-        listed.ok_or_else(|| Problem::Header(format!("`meta.{key}` does not list the {known_table} types")))?;
+    let listed: Option<Vec<String>> = meta
+        .get(key)
+        .and_then(|types| types.get(position))
+        .and_then(Value::as_array)
+        .map(|names| names.iter().map(|v| v.as_str().unwrap_or_default().to_owned()).collect());
+    let listed = listed
+        .ok_or_else(|| Problem::Header(format!("`meta.{key}` does not list the {known_table} types")))?;
     KindTable::new(known, &listed)
         .ok_or_else(|| Problem::Header(format!("`meta.{key}` lists more than 255 {known_table} types")))
 }
@@ -90,7 +92,8 @@ fn kinds(
 impl Header {
     /// Reads the text of the object.
     pub(crate) fn parse(text: &[u8]) -> Result<Self, Problem> {
-        let value: Value = serde_json::from_slice(text).map_err(|e| Problem::Header(format!("it is not JSON: {e}")))?;
+        let value: Value =
+            serde_json::from_slice(text).map_err(|e| Problem::Header(format!("it is not JSON: {e}")))?;
         let meta = value.get("meta").ok_or_else(|| Problem::Header("it has no `meta`".into()))?;
         let node_fields = strings(meta, "node_fields");
         let edge_fields = strings(meta, "edge_fields");

@@ -211,7 +211,11 @@ mod tests {
     }
 
     fn open(bytes: &[u8], key: &[u8]) -> Result<Index, Damaged> {
-        let path = std::env::temp_dir().join(format!("heapsight-index-test-{}-{}", std::process::id(), xxh3_64(bytes)));
+        let path = std::env::temp_dir().join(format!(
+            "heapsight-index-test-{}-{}",
+            std::process::id(),
+            xxh3_64(bytes)
+        ));
         std::fs::write(&path, bytes).unwrap();
         let index = Index::open(&mut File::open(&path).unwrap(), key);
         std::fs::remove_file(&path).unwrap();

@@ -59,7 +59,11 @@ impl<'r> Input<'r> {
         progress: Option<&'r (dyn Fn(u64) + Sync)>,
     ) -> Result<Self, ReadError> {
         let mut head = Vec::with_capacity(4);
-        source.by_ref().take(4).read_to_end(&mut head).map_err(|e| Problem::Io(e).at(Section::TopLevel, 0))?;
+        source
+            .by_ref()
+            .take(4)
+            .read_to_end(&mut head)
+            .map_err(|e| Problem::Io(e).at(Section::TopLevel, 0))?;
         let compression = Compression::detect(&head);
         let whole = io::Cursor::new(head).chain(source);
         let (source, len_hint): (Box<dyn Read + Send + 'r>, _) = match compression {

@@ -14,11 +14,13 @@
 //! loader of Chrome DevTools (`HeapSnapshotLoader.ts`).
 
 mod buffer;
+mod edges;
 mod error;
 mod header;
 pub mod index;
 mod input;
 mod kinds;
+mod nodes;
 mod numbers;
 mod reader;
 mod rows;

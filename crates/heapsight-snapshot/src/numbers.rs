@@ -112,8 +112,10 @@ impl<'t> Numbers<'t> {
                 Ok(())
             }
             b'.' | b'e' | b'E' => Err(self.fail(Problem::NotUnsigned(self.word()))),
-            other => Err(self
-                .fail(Problem::Syntax { expected: "`,` or `]` after a number", found: show_byte(Some(other)) })),
+            other => Err(self.fail(Problem::Syntax {
+                expected: "`,` or `]` after a number",
+                found: show_byte(Some(other)),
+            })),
         }
     }
 

@@ -9,11 +9,12 @@
 use std::io::Read;
 
 use crate::{
-    Buffer, Column, EdgeColumns, NodeColumns, SizeColumn, Snapshot, Traces,
+    Buffer, Column, Snapshot, Traces,
+    edges::{EdgeBuffers, EdgeRows, Target, parse_any_edges, parse_edges},
     error::{Problem, ReadError, Section, WarningKind, Warnings, show_byte},
-    header::{EdgeLayout, Header, NodeLayout},
+    header::Header,
     input::Input,
-    kinds::KindTable,
+    nodes::{NodeBuffers, NodeRows, parse_nodes},
     numbers::{NumberError, Numbers},
     rows::{Growth, Rows, read_rows},
     strings::read_strings,
@@ -43,7 +44,10 @@ impl Default for ReadOptions<'_> {
 
 impl std::fmt::Debug for ReadOptions<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ReadOptions").field("threads", &self.threads).field("len", &self.len).finish_non_exhaustive()
+        f.debug_struct("ReadOptions")
+            .field("threads", &self.threads)
+            .field("len", &self.len)
+            .finish_non_exhaustive()
     }
 }
 
@@ -123,7 +127,7 @@ impl Reader {
             b"scopes" | b"scope_context_vars" | b"scope_uses" => return input.skip_value(Section::Unknown),
             other => {
                 if self.seen.is_empty() {
-                    return self.other_format(input, other, key_offset);
+                    return Self::other_format(input, other, key_offset);
                 }
                 self.warnings.add(WarningKind::UnknownSection, Section::Unknown, Some(key_offset), 1, || {
                     format!("section `{}` is not known, skipped", String::from_utf8_lossy(other))
@@ -157,7 +161,8 @@ impl Reader {
                     Section::Samples => {
                         let fields = header.sample_fields.len();
                         self.numbers(input, section, fields).map(|numbers| {
-                            self.snapshot.samples = samples(&numbers, &header.sample_fields, &mut self.warnings);
+                            self.snapshot.samples =
+                                samples(&numbers, &header.sample_fields, &mut self.warnings);
                         })
                     }
                     _ => self.numbers(input, section, header.trace_function_fields.len()).map(|numbers| {
@@ -172,10 +177,12 @@ impl Reader {
     }
 
     /// The first key is not a snapshot's: says what the file is instead, if that is known.
-    fn other_format(&self, input: &mut Input<'_>, key: &[u8], offset: u64) -> Result<(), ReadError> {
+    fn other_format(input: &mut Input<'_>, key: &[u8], offset: u64) -> Result<(), ReadError> {
         let what = match key {
             b"head" => "a sampling heap profile (.heapprofile)",
-            b"nodes" | b"edges" => return Err(Problem::Order(Section::Nodes, Section::Header).at(Section::Nodes, offset)),
+            b"nodes" | b"edges" => {
+                return Err(Problem::Order(Section::Nodes, Section::Header).at(Section::Nodes, offset));
+            }
             b"startTime" | b"endTime" => "a CPU profile",
             b"version" if input.peek_token(Section::TopLevel)?.is_some_and(|b| b.is_ascii_digit()) => {
                 "a snapshot in another engine's format (WebKit's begins with `version`)"
@@ -226,7 +233,7 @@ impl Reader {
                 break;
             }
             room = growth.after(room);
-            columns = columns.grown(room, &layout).ok_or_else(|| no_memory(room, SECTION, input))?;
+            columns = columns.grown(room).ok_or_else(|| no_memory(room, SECTION, input))?;
         }
         if done == 0 {
             let problem = Problem::Header("the snapshot has no nodes".into());
@@ -316,7 +323,8 @@ impl Reader {
         let mut columns: Vec<Buffer<u32>> = make(room).ok_or_else(|| no_memory(room, SECTION, input))?;
         let n_fields = fields.len();
         loop {
-            let parse = |text: &[u8], rows: TableRows<'_>, _: usize| parse_table(text, rows, n_fields, wanted);
+            let parse =
+                |text: &[u8], rows: TableRows<'_>, _: usize| parse_table(text, rows, n_fields, wanted);
             let mut parts = columns.iter_mut().map(|c| &mut c[done..]);
             let mut part = || parts.next().unwrap_or_default();
             let rows = TableRows([part(), part(), part(), part()]);
@@ -338,7 +346,12 @@ impl Reader {
     }
 
     /// A small table of numbers, as it is.
-    fn numbers(&mut self, input: &mut Input<'_>, section: Section, fields: usize) -> Result<Vec<u64>, ReadError> {
+    fn numbers(
+        &mut self,
+        input: &mut Input<'_>,
+        section: Section,
+        fields: usize,
+    ) -> Result<Vec<u64>, ReadError> {
         struct Free<'a>(&'a mut [u64], usize);
         impl Rows for Free<'_> {
             fn len(&self) -> usize {
@@ -352,7 +365,8 @@ impl Reader {
         let fields = fields.max(1);
         let growth = Growth::new(input, fields, u64::MAX);
         let mut room = growth.first();
-        let mut all = Buffer::<u64>::zeroed(room.saturating_mul(fields)).ok_or_else(|| no_memory(room, section, input))?;
+        let mut all = Buffer::<u64>::zeroed(room.saturating_mul(fields))
+            .ok_or_else(|| no_memory(room, section, input))?;
         let mut done = 0;
         let parse = |text: &[u8], rows: Free<'_>, _: usize| {
             let mut numbers = Numbers::new(text);
@@ -384,7 +398,8 @@ impl Reader {
         let at = |name: &str| fields.iter().position(|f| f == name);
         let (id, function) = (at("id"), at("function_info_index"));
         let (count, size, children) = (at("count"), at("size"), at("children"));
-        let (Some(id), Some(function), Some(count), Some(size), Some(children)) = (id, function, count, size, children)
+        let (Some(id), Some(function), Some(count), Some(size), Some(children)) =
+            (id, function, count, size, children)
         else {
             let mut depth = 1;
             while depth > 0 {
@@ -412,7 +427,9 @@ impl Reader {
                 Some(b']') => {
                     if place != 0 {
                         let count = *field as u64;
-                        return Err(Problem::PartialRow { count, fields: fields.len() }.at(SECTION, input.offset()));
+                        return Err(
+                            Problem::PartialRow { count, fields: fields.len() }.at(SECTION, input.offset())
+                        );
                     }
                     input.pos += 1;
                     open.pop();
@@ -501,7 +518,8 @@ fn no_memory(rows: usize, section: Section, input: &Input<'_>) -> ReadError {
 /// Counts names beyond the string table. Costs nothing where there are none.
 fn check_names(snapshot: &Snapshot, node: Option<u32>, edge: Option<u32>, warnings: &mut Warnings) {
     let known = snapshot.strings.len() as u32;
-    let detail = |what, row: usize, name| format!("{what} {row} has name {name}, but there are only {known} strings");
+    let detail =
+        |what, row: usize, name| format!("{what} {row} has name {name}, but there are only {known} strings");
     if node.is_some_and(|max| max >= known) {
         let bad = |&(_, &name): &(usize, &u32)| name >= known;
         let names = || snapshot.nodes.name.iter().enumerate().filter(bad);
@@ -519,7 +537,13 @@ fn check_names(snapshot: &Snapshot, node: Option<u32>, edge: Option<u32>, warnin
 }
 
 /// Sorts locations by node; of several for one node the last counts, as in DevTools.
-fn locations(raw: &[Buffer<u32>], rows: usize, fields: u64, nodes: u64, warnings: &mut Warnings) -> Locations {
+fn locations(
+    raw: &[Buffer<u32>],
+    rows: usize,
+    fields: u64,
+    nodes: u64,
+    warnings: &mut Warnings,
+) -> Locations {
     let [objects, scripts, lines, columns] = raw else { return Locations::default() };
     let is_node = |index: u32| u64::from(index).is_multiple_of(fields) && u64::from(index) / fields < nodes;
     let mut order: Vec<u32> = (0..rows as u32).filter(|&i| is_node(objects[i as usize])).collect();
@@ -567,335 +591,6 @@ fn traces(header: &Header, infos: &[u64], tree: Option<Traces>, warnings: &mut W
     Some(traces)
 }
 
-// ---- nodes -----------------------------------------------------------------------------------------------------
-
-struct NodeBuffers {
-    kind: Buffer<u8>,
-    name: Buffer<u32>,
-    id: Buffer<u32>,
-    self_size: Buffer<u32>,
-    /// `edge_count` of node n at n + 1 until the columns are frozen.
-    first_edge: Buffer<u32>,
-    trace_node: Option<Buffer<u32>>,
-    detachedness: Option<Buffer<u8>>,
-}
-
-struct NodeRows<'a> {
-    kind: &'a mut [u8],
-    name: &'a mut [u32],
-    id: &'a mut [u32],
-    self_size: &'a mut [u32],
-    edge_count: &'a mut [u32],
-    trace_node: Option<&'a mut [u32]>,
-    detachedness: Option<&'a mut [u8]>,
-}
-
-impl NodeBuffers {
-    fn new(room: usize, layout: &NodeLayout) -> Option<Self> {
-        Some(Self {
-            kind: Buffer::dense(room)?,
-            name: Buffer::dense(room)?,
-            id: Buffer::dense(room)?,
-            self_size: Buffer::dense(room)?,
-            first_edge: Buffer::dense(room.checked_add(1)?)?,
-            // Mostly zeros, which cost no memory as long as nothing is written.
-            trace_node: layout.trace_node.map_or(Some(None), |_| Buffer::zeroed(room).map(Some))?,
-            detachedness: layout.detachedness.map_or(Some(None), |_| Buffer::zeroed(room).map(Some))?,
-        })
-    }
-
-    fn grown(self, room: usize, layout: &NodeLayout) -> Option<Self> {
-        let _ = layout;
-        Some(Self {
-            kind: self.kind.grown(room, true)?,
-            name: self.name.grown(room, true)?,
-            id: self.id.grown(room, true)?,
-            self_size: self.self_size.grown(room, true)?,
-            first_edge: self.first_edge.grown(room.checked_add(1)?, true)?,
-            trace_node: match self.trace_node {
-                Some(column) => Some(column.grown(room, false)?),
-                None => None,
-            },
-            detachedness: match self.detachedness {
-                Some(column) => Some(column.grown(room, false)?),
-                None => None,
-            },
-        })
-    }
-
-    fn rows_from(&mut self, row: usize) -> NodeRows<'_> {
-        NodeRows {
-            kind: &mut self.kind[row..],
-            name: &mut self.name[row..],
-            id: &mut self.id[row..],
-            self_size: &mut self.self_size[row..],
-            edge_count: &mut self.first_edge[row + 1..],
-            trace_node: self.trace_node.as_mut().map(|c| &mut c[row..]),
-            detachedness: self.detachedness.as_mut().map(|c| &mut c[row..]),
-        }
-    }
-
-    fn freeze(mut self, rows: usize, mut large: Vec<(u32, u64)>) -> NodeColumns {
-        let mut sum = 0u32;
-        for slot in &mut self.first_edge[..=rows] {
-            // The sum of all was checked against the number of edges, or will be before anybody sees this.
-            sum = sum.saturating_add(*slot);
-            *slot = sum;
-        }
-        large.sort_unstable();
-        let self_size = SizeColumn::from_parts(self.self_size.freeze(rows), large).unwrap_or_default();
-        NodeColumns {
-            kind: self.kind.freeze(rows),
-            name: self.name.freeze(rows),
-            id: self.id.freeze(rows),
-            self_size,
-            first_edge: self.first_edge.freeze(rows + 1),
-            trace_node: self.trace_node.map(|c| c.freeze(rows)),
-            detachedness: self.detachedness.map(|c| c.freeze(rows)),
-        }
-    }
-}
-
-impl Rows for NodeRows<'_> {
-    fn len(&self) -> usize {
-        self.kind.len()
-    }
-
-    fn split_front(self, rows: usize) -> (Self, Self) {
-        let (kind, kind_rest) = self.kind.split_at_mut(rows);
-        let (name, name_rest) = self.name.split_at_mut(rows);
-        let (id, id_rest) = self.id.split_at_mut(rows);
-        let (self_size, self_size_rest) = self.self_size.split_at_mut(rows);
-        let (edge_count, edge_count_rest) = self.edge_count.split_at_mut(rows);
-        let (trace_node, trace_node_rest) = self.trace_node.map(|c| c.split_at_mut(rows)).unzip();
-        let (detachedness, detachedness_rest) = self.detachedness.map(|c| c.split_at_mut(rows)).unzip();
-        (
-            Self { kind, name, id, self_size, edge_count, trace_node, detachedness },
-            Self {
-                kind: kind_rest,
-                name: name_rest,
-                id: id_rest,
-                self_size: self_size_rest,
-                edge_count: edge_count_rest,
-                trace_node: trace_node_rest,
-                detachedness: detachedness_rest,
-            },
-        )
-    }
-}
-
-/// What a piece of nodes yields beside its rows.
-struct NodeStats {
-    large: Vec<(u32, u64)>,
-    edges: u64,
-    max_name: u32,
-    odd_detachedness: u64,
-}
-
-#[cold]
-fn too_large(numbers: &Numbers<'_>, what: &'static str, value: u64) -> NumberError {
-    numbers.fail(Problem::TooLarge { what, value, limit: u64::from(u32::MAX) })
-}
-
-/// Parses rows of `F` fields; `F` = 64 stands for any number of fields.
-fn parse_nodes<const F: usize>(
-    text: &[u8],
-    rows: NodeRows<'_>,
-    layout: &NodeLayout,
-    kinds: &KindTable,
-    first_row: usize,
-) -> Result<NodeStats, NumberError> {
-    let mut numbers = Numbers::new(text);
-    let mut stats = NodeStats { large: Vec::new(), edges: 0, max_name: 0, odd_detachedness: 0 };
-    let NodeRows { kind, name, id, self_size, edge_count, mut trace_node, mut detachedness } = rows;
-    let mut row = [0u64; F];
-    let fields = if F == 64 { layout.fields } else { F };
-    let len = kind.len();
-    let (name, id) = (&mut name[..len], &mut id[..len]);
-    let (self_size, edge_count) = (&mut self_size[..len], &mut edge_count[..len]);
-    for i in 0..len {
-        for slot in &mut row[..fields] {
-            *slot = numbers.next()?;
-        }
-        let raw = row[layout.kind];
-        let Some(known) = kinds.raw(raw) else {
-            return Err(numbers.fail(Problem::UnknownType { what: "node", value: raw, known: kinds.listed() }));
-        };
-        kind[i] = known;
-        let string = row[layout.name];
-        name[i] = u32::try_from(string).map_err(|_| too_large(&numbers, "name", string))?;
-        stats.max_name = stats.max_name.max(name[i]);
-        let object = row[layout.id];
-        id[i] = u32::try_from(object).map_err(|_| too_large(&numbers, "id", object))?;
-        let size = row[layout.self_size];
-        self_size[i] = if size >= u64::from(u32::MAX) {
-            stats.large.push(((first_row + i) as u32, size));
-            u32::MAX
-        } else {
-            size as u32
-        };
-        let edges = row[layout.edge_count];
-        edge_count[i] = u32::try_from(edges).map_err(|_| too_large(&numbers, "edge_count", edges))?;
-        stats.edges += edges;
-        if let (Some(column), Some(field)) = (&mut trace_node, layout.trace_node)
-            && row[field] != 0
-        {
-            let trace = row[field];
-            column[i] = u32::try_from(trace).map_err(|_| too_large(&numbers, "trace_node_id", trace))?;
-        }
-        if let (Some(column), Some(field)) = (&mut detachedness, layout.detachedness)
-            && row[field] != 0
-        {
-            stats.odd_detachedness += u64::from(row[field] > 3);
-            column[i] = (row[field] & 3) as u8;
-        }
-    }
-    numbers.finish()?;
-    Ok(stats)
-}
-
-// ---- edges -----------------------------------------------------------------------------------------------------
-
-struct EdgeBuffers {
-    kind: Buffer<u8>,
-    name: Buffer<u32>,
-    to: Buffer<u32>,
-}
-
-struct EdgeRows<'a> {
-    kind: &'a mut [u8],
-    name: &'a mut [u32],
-    to: &'a mut [u32],
-}
-
-impl EdgeBuffers {
-    fn new(room: usize) -> Option<Self> {
-        Some(Self { kind: Buffer::dense(room)?, name: Buffer::dense(room)?, to: Buffer::dense(room)? })
-    }
-
-    fn grown(self, room: usize) -> Option<Self> {
-        Some(Self {
-            kind: self.kind.grown(room, true)?,
-            name: self.name.grown(room, true)?,
-            to: self.to.grown(room, true)?,
-        })
-    }
-
-    fn rows_from(&mut self, row: usize) -> EdgeRows<'_> {
-        EdgeRows { kind: &mut self.kind[row..], name: &mut self.name[row..], to: &mut self.to[row..] }
-    }
-
-    fn freeze(self, rows: usize) -> EdgeColumns {
-        EdgeColumns { kind: self.kind.freeze(rows), name: self.name.freeze(rows), to: self.to.freeze(rows) }
-    }
-}
-
-impl Rows for EdgeRows<'_> {
-    fn len(&self) -> usize {
-        self.kind.len()
-    }
-
-    fn split_front(self, rows: usize) -> (Self, Self) {
-        let (kind, kind_rest) = self.kind.split_at_mut(rows);
-        let (name, name_rest) = self.name.split_at_mut(rows);
-        let (to, to_rest) = self.to.split_at_mut(rows);
-        (Self { kind, name, to }, Self { kind: kind_rest, name: name_rest, to: to_rest })
-    }
-}
-
-/// What `to_node` may be.
-#[derive(Clone, Copy)]
-struct Target {
-    fields: u64,
-    nodes: u64,
-}
-
-impl Target {
-    #[cold]
-    fn fail(self, numbers: &Numbers<'_>, to: u64) -> NumberError {
-        let fields = self.fields as usize;
-        numbers.fail(if to.is_multiple_of(self.fields) {
-            Problem::PastLastNode { to, nodes: self.nodes, fields }
-        } else {
-            Problem::MiddleOfNode { to, fields }
-        })
-    }
-}
-
-/// Parses `type,name_or_index,to_node` where a node has `F` fields; the division is by a constant.
-fn parse_edges<const F: u64>(
-    text: &[u8],
-    rows: EdgeRows<'_>,
-    kinds: &KindTable,
-    target: Target,
-) -> Result<Option<u32>, NumberError> {
-    let mut numbers = Numbers::new(text);
-    let len = rows.kind.len();
-    let (kind, name, to) = (rows.kind, &mut rows.name[..len], &mut rows.to[..len]);
-    let mut max_name = None;
-    for i in 0..len {
-        let raw = numbers.next()?;
-        let string = numbers.next()?;
-        let index = numbers.next()?;
-        store_edge(&numbers, kinds, (raw, string), (&mut kind[i], &mut name[i]), &mut max_name)?;
-        if index % F != 0 || index / F >= target.nodes {
-            return Err(target.fail(&numbers, index));
-        }
-        to[i] = (index / F) as u32;
-    }
-    numbers.finish()?;
-    Ok(max_name)
-}
-
-/// Parses edges of any layout.
-fn parse_any_edges(
-    text: &[u8],
-    rows: EdgeRows<'_>,
-    layout: &EdgeLayout,
-    kinds: &KindTable,
-    target: Target,
-) -> Result<Option<u32>, NumberError> {
-    let mut numbers = Numbers::new(text);
-    let mut max_name = None;
-    let mut row = [0u64; 64];
-    for i in 0..rows.kind.len() {
-        for slot in &mut row[..layout.fields] {
-            *slot = numbers.next()?;
-        }
-        let out = (&mut rows.kind[i], &mut rows.name[i]);
-        store_edge(&numbers, kinds, (row[layout.kind], row[layout.name]), out, &mut max_name)?;
-        let index = row[layout.to];
-        if !index.is_multiple_of(target.fields) || index / target.fields >= target.nodes {
-            return Err(target.fail(&numbers, index));
-        }
-        rows.to[i] = (index / target.fields) as u32;
-    }
-    numbers.finish()?;
-    Ok(max_name)
-}
-
-#[inline(always)]
-#[expect(clippy::inline_always, reason = "the body of the loop over edges")]
-fn store_edge(
-    numbers: &Numbers<'_>,
-    kinds: &KindTable,
-    (raw, string): (u64, u64),
-    (kind, name): (&mut u8, &mut u32),
-    max_name: &mut Option<u32>,
-) -> Result<(), NumberError> {
-    let Some(known) = kinds.raw(raw) else {
-        return Err(numbers.fail(Problem::UnknownType { what: "edge", value: raw, known: kinds.listed() }));
-    };
-    *kind = known;
-    *name = u32::try_from(string).map_err(|_| too_large(numbers, "name_or_index", string))?;
-    if !crate::EdgeKind(known).has_numeric_name() {
-        *max_name = (*max_name).max(Some(*name));
-    }
-    Ok(())
-}
-
-// ---- other tables ----------------------------------------------------------------------------------------------
-
 struct TableRows<'a>([&'a mut [u32]; 4]);
 
 impl Rows for TableRows<'_> {
@@ -910,16 +605,21 @@ impl Rows for TableRows<'_> {
 }
 
 /// Keeps four fields of each row.
-fn parse_table(text: &[u8], rows: TableRows<'_>, fields: usize, wanted: [usize; 4]) -> Result<(), NumberError> {
+fn parse_table(
+    text: &[u8],
+    TableRows(columns): TableRows<'_>,
+    fields: usize,
+    wanted: [usize; 4],
+) -> Result<(), NumberError> {
     let mut numbers = Numbers::new(text);
     let mut row = vec![0u64; fields];
-    for i in 0..rows.0[0].len() {
+    for i in 0..columns[0].len() {
         for slot in &mut row {
             *slot = numbers.next()?;
         }
         for (k, &field) in wanted.iter().enumerate() {
             // A number that no script has; such a row is dropped later or shows a place that does not exist.
-            rows.0[k][i] = u32::try_from(row[field]).unwrap_or(u32::MAX);
+            columns[k][i] = u32::try_from(row[field]).unwrap_or(u32::MAX);
         }
     }
     numbers.finish()

@@ -228,7 +228,8 @@ impl Growth {
     pub(crate) fn new(input: &Input<'_>, fields: usize, promised: u64) -> Self {
         let left = input.len_hint.map(|len| len.saturating_sub(input.offset()));
         // A number takes a digit and a separator; the last of the array has its bracket.
-        let bound = left.map(|left| usize::try_from(left / (2 * fields.max(1)) as u64 + 1).unwrap_or(usize::MAX));
+        let bound =
+            left.map(|left| usize::try_from(left / (2 * fields.max(1)) as u64 + 1).unwrap_or(usize::MAX));
         Self { promised: usize::try_from(promised).unwrap_or(usize::MAX), bound }
     }
 
@@ -304,8 +305,14 @@ mod tests {
             let error = read(&(text.clone() + "]"), 2_000_000, threads).unwrap_err();
             assert_eq!(error.to_string(), "edges, byte 3000000: expected a number, found `x`");
         }
-        assert_eq!(read("1,2,3,4]", 9, 1).unwrap_err().to_string(), "edges, byte 7: 4 numbers are no whole number of rows of 3 fields");
-        assert_eq!(read("1,2,3,4", 9, 1).unwrap_err().to_string(), "edges, byte 7: the file ends here, it is truncated");
+        assert_eq!(
+            read("1,2,3,4]", 9, 1).unwrap_err().to_string(),
+            "edges, byte 7: 4 numbers are no whole number of rows of 3 fields"
+        );
+        assert_eq!(
+            read("1,2,3,4", 9, 1).unwrap_err().to_string(),
+            "edges, byte 7: the file ends here, it is truncated"
+        );
     }
 
     #[test]

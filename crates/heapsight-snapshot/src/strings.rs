@@ -66,7 +66,8 @@ impl StringTable {
         let between = self.bytes.get(self.offset(index)..self.offset(index + 1)).unwrap_or_default();
         // Up to the next string stand the closing quote, a comma, white space and the opening quote; the opening quote
         // of the next string is just before its first byte.
-        let before_next = if index + 1 == self.len() { between } else { between.split_last().map_or(between, |(_, b)| b) };
+        let before_next =
+            if index + 1 == self.len() { between } else { between.split_last().map_or(between, |(_, b)| b) };
         memchr::memrchr(b'"', before_next).map_or(before_next, |quote| &before_next[..quote])
     }
 
@@ -159,7 +160,11 @@ fn hex4(digits: Option<&[u8]>) -> Option<u32> {
 fn push_code_point(out: &mut Vec<u8>, code: u32) {
     match char::from_u32(code) {
         Some(c) => out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
-        None => out.extend([0xe0 | (code >> 12) as u8, 0x80 | (code >> 6 & 0x3f) as u8, 0x80 | (code & 0x3f) as u8]),
+        None => out.extend([
+            0xe0 | (code >> 12) as u8,
+            0x80 | (code >> 6 & 0x3f) as u8,
+            0x80 | (code & 0x3f) as u8,
+        ]),
     }
 }
 
@@ -340,10 +345,22 @@ mod tests {
         let all: Vec<_> = (0..table.len() as u32).map(|i| table.get(i).into_owned()).collect();
         assert_eq!(
             all,
-            ["", "a", "quote \" backslash \\ slash /", "é😀 \u{fffd}!", "\\", "\\\"", "café\n\t\u{8}\u{c}\r", "[,]"]
+            [
+                "",
+                "a",
+                "quote \" backslash \\ slash /",
+                "é😀 \u{fffd}!",
+                "\\",
+                "\\\"",
+                "café\n\t\u{8}\u{c}\r",
+                "[,]"
+            ]
         );
         assert!(warnings.is_empty());
-        assert_eq!(table.wtf8(3).as_ref(), "é😀 ".as_bytes().iter().copied().chain([0xed, 0xa0, 0xbd, b'!']).collect::<Vec<_>>());
+        assert_eq!(
+            table.wtf8(3).as_ref(),
+            "é😀 ".as_bytes().iter().copied().chain([0xed, 0xa0, 0xbd, b'!']).collect::<Vec<_>>()
+        );
         assert_eq!(table.get(99), "");
         assert_eq!(table.find("a"), [1]);
     }

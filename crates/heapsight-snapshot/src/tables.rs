@@ -1,6 +1,9 @@
 //! The smaller tables: source locations, allocation traces, timeline samples.
 
-use crate::{Column, error::{WarningKind, Warnings, Section}};
+use crate::{
+    Column,
+    error::{Section, WarningKind, Warnings},
+};
 
 /// A place in a source file as V8 numbers it: line and column count from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -65,29 +65,33 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Answer, Failure> {
         }
         table
     };
-    write(context, Forms {
-        json: &|| {
-            let rows: Vec<Value> = tops.iter().take(rows).map(|top| top_json(&heap, top)).collect();
-            json!({"functions": rows})
+    write(
+        context,
+        Forms {
+            json: &|| {
+                let rows: Vec<Value> = tops.iter().take(rows).map(|top| top_json(&heap, top)).collect();
+                json!({"functions": rows})
+            },
+            text: &|| {
+                let style = context.style();
+                let sum = |f: &dyn Fn(&AllocationTop) -> u64| tops.iter().map(f).sum::<u64>();
+                let title = format!(
+                    "{} allocated ({}), {} of them alive ({})",
+                    units::number_of(sum(&|t| t.allocated.count), "object", "objects"),
+                    units::bytes(sum(&|t| t.allocated.size)),
+                    units::count(sum(&|t| t.allocated.live_count)),
+                    units::bytes(sum(&|t| t.allocated.live_size)),
+                );
+                let mut text =
+                    format!("{}\n\n{}", style.paint.accent(&title), table().text(style.width, style.paint));
+                if sum(&|t| t.allocated.live_count) == 0 {
+                    text += "No living object names its stack: this runtime did not record them.\n";
+                }
+                text
+            },
+            table: Some(&table),
         },
-        text: &|| {
-            let style = context.style();
-            let sum = |f: &dyn Fn(&AllocationTop) -> u64| tops.iter().map(f).sum::<u64>();
-            let title = format!(
-                "{} allocated ({}), {} of them alive ({})",
-                units::number_of(sum(&|t| t.allocated.count), "object", "objects"),
-                units::bytes(sum(&|t| t.allocated.size)),
-                units::count(sum(&|t| t.allocated.live_count)),
-                units::bytes(sum(&|t| t.allocated.live_size)),
-            );
-            let mut text = format!("{}\n\n{}", style.paint.accent(&title), table().text(style.width, style.paint));
-            if sum(&|t| t.allocated.live_count) == 0 {
-                text += "No living object names its stack: this runtime did not record them.\n";
-            }
-            text
-        },
-        table: Some(&table),
-    })?;
+    )?;
     Ok(if tops.is_empty() { Answer::No } else { Answer::Yes })
 }
 
@@ -100,7 +104,13 @@ fn place(heap: &Heap, function: u32) -> String {
 }
 
 fn function_json(heap: &Heap, function: u32) -> Value {
-    let f = heap.snapshot.traces.as_ref().and_then(|t| t.functions.get(function as usize)).copied().unwrap_or_default();
+    let f = heap
+        .snapshot
+        .traces
+        .as_ref()
+        .and_then(|t| t.functions.get(function as usize))
+        .copied()
+        .unwrap_or_default();
     let strings = &heap.snapshot.strings;
     json!({"name": strings.get(f.name), "script_name": strings.get(f.script_name), "script_id": f.script_id,
         "line": f.line, "column": f.column})
@@ -140,11 +150,14 @@ fn callers(
         ));
     };
     let tree = profile.callers(top.function);
-    write(context, Forms {
-        json: &|| caller_json(heap, &tree),
-        text: &|| caller_text(context, heap, &tree),
-        table: None,
-    })?;
+    write(
+        context,
+        Forms {
+            json: &|| caller_json(heap, &tree),
+            text: &|| caller_text(context, heap, &tree),
+            table: None,
+        },
+    )?;
     Ok(Answer::Yes)
 }
 
@@ -211,22 +224,25 @@ fn intervals(context: &Context, args: &Args, heap: &Heap) -> Result<Answer, Fail
         }
         table
     };
-    write(context, Forms {
-        json: &|| {
-            let list: Vec<Value> = intervals
-                .iter()
-                .map(|i| {
-                    json!({"timestamp_us": i.timestamp_us, "last_assigned_id": i.last_assigned_id,
+    write(
+        context,
+        Forms {
+            json: &|| {
+                let list: Vec<Value> = intervals
+                    .iter()
+                    .map(|i| {
+                        json!({"timestamp_us": i.timestamp_us, "last_assigned_id": i.last_assigned_id,
                         "live_count": i.live_count, "live_size": i.live_size})
-                })
-                .collect();
-            json!({"intervals": list})
+                    })
+                    .collect();
+                json!({"intervals": list})
+            },
+            text: &|| {
+                let style = context.style();
+                table().text(style.width, style.paint)
+            },
+            table: Some(&table),
         },
-        text: &|| {
-            let style = context.style();
-            table().text(style.width, style.paint)
-        },
-        table: Some(&table),
-    })?;
+    )?;
     Ok(Answer::Yes)
 }

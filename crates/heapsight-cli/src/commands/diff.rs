@@ -28,11 +28,14 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Answer, Failure> {
         return objects(context, (&old, &new), name, rows);
     }
     let comparison = compare::compare(&old, &new, class.as_ref())?;
-    write(context, Forms {
-        json: &|| json::comparison(&comparison, args.top.top),
-        text: &|| text::comparison(&comparison, rows, &name(old_path), &name(new_path), context.style()),
-        table: Some(&|| text::comparison_table(&comparison, rows)),
-    })?;
+    write(
+        context,
+        Forms {
+            json: &|| json::comparison(&comparison, args.top.top),
+            text: &|| text::comparison(&comparison, rows, &name(old_path), &name(new_path), context.style()),
+            table: Some(&|| text::comparison_table(&comparison, rows)),
+        },
+    )?;
     Ok(if comparison.classes.is_empty() { Answer::No } else { Answer::Yes })
 }
 
@@ -58,15 +61,23 @@ fn series(
     counts.reverse();
     let growth = compare::growth(&counts, class);
     let files: Vec<String> = args.files.iter().map(|path| name(path)).collect();
-    write(context, Forms {
-        json: &|| json::growth(&files, &growth, args.top.top),
-        text: &|| text::growth(&files, &growth, rows, context.style()),
-        table: Some(&|| text::growth_table(&growth, rows)),
-    })?;
+    write(
+        context,
+        Forms {
+            json: &|| json::growth(&files, &growth, args.top.top),
+            text: &|| text::growth(&files, &growth, rows, context.style()),
+            table: Some(&|| text::growth_table(&growth, rows)),
+        },
+    )?;
     Ok(if growth.is_empty() { Answer::No } else { Answer::Yes })
 }
 
-fn objects(context: &Context, (old, new): (&Heap, &Heap), name: &str, rows: usize) -> Result<Answer, Failure> {
+fn objects(
+    context: &Context,
+    (old, new): (&Heap, &Heap),
+    name: &str,
+    rows: usize,
+) -> Result<Answer, Failure> {
     let (before, after) = compare::censuses(old, new)?;
     let found = classes(new, name).or_else(|e| classes(old, name).map_err(|_| e))?;
     let heap = if classes(new, name).is_ok() { new } else { old };
@@ -80,25 +91,33 @@ fn objects(context: &Context, (old, new): (&Heap, &Heap), name: &str, rows: usiz
     for list in [&mut added, &mut removed] {
         list.sort_by_key(|row| (std::cmp::Reverse(row.retained_size), row.id));
     }
-    write(context, Forms {
-        json: &|| {
-            json!({"added": added.iter().take(rows).map(json::object_row).collect::<Vec<_>>(),
+    write(
+        context,
+        Forms {
+            json: &|| {
+                json!({"added": added.iter().take(rows).map(json::object_row).collect::<Vec<_>>(),
                 "removed": removed.iter().take(rows).map(json::object_row).collect::<Vec<_>>(),
                 "added_count": added.len(), "removed_count": removed.len()})
+            },
+            text: &|| {
+                let style = context.style();
+                let part = |title: &str, list: &[heapsight_query::classes::ObjectRow], total: u64| {
+                    let shown = &list[..rows.min(list.len())];
+                    let title =
+                        format!("{} {title}", units::number_of(list.len() as u64, "object", "objects"));
+                    let table = text::objects_table(shown, total).text(style.width, style.paint);
+                    format!(
+                        "{}\n{}",
+                        style.paint.accent(&title),
+                        if list.is_empty() { String::new() } else { table }
+                    )
+                };
+                let (added, removed) =
+                    (part("added", &added, new.total_size()), part("gone", &removed, old.total_size()));
+                format!("{added}\n{removed}")
+            },
+            table: None,
         },
-        text: &|| {
-            let style = context.style();
-            let part = |title: &str, list: &[heapsight_query::classes::ObjectRow], total: u64| {
-                let shown = &list[..rows.min(list.len())];
-                let title = format!("{} {title}", units::number_of(list.len() as u64, "object", "objects"));
-                let table = text::objects_table(shown, total).text(style.width, style.paint);
-                format!("{}\n{}", style.paint.accent(&title), if list.is_empty() { String::new() } else { table })
-            };
-            let (added, removed) =
-                (part("added", &added, new.total_size()), part("gone", &removed, old.total_size()));
-            format!("{added}\n{removed}")
-        },
-        table: None,
-    })?;
+    )?;
     Ok(if added.is_empty() && removed.is_empty() { Answer::No } else { Answer::Yes })
 }

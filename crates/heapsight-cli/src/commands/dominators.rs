@@ -22,10 +22,13 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Answer, Failure> {
         by_class: args.by_class,
     };
     let tree = dominator_tree(&heap, start, options);
-    write(context, Forms {
-        json: &|| json::branch(&tree),
-        text: &|| text::branch(&tree, total, context.style()),
-        table: None,
-    })?;
+    write(
+        context,
+        Forms {
+            json: &|| json::branch(&tree),
+            text: &|| text::branch(&tree, total, context.style()),
+            table: None,
+        },
+    )?;
     Ok(Answer::Yes)
 }

@@ -9,7 +9,10 @@ use crate::{Answer, args::Export as Args, context::Context, failure::Failure};
 pub(super) fn run(context: &Context, args: &Args) -> Result<Answer, Failure> {
     let stdout = |path: &Option<std::path::PathBuf>| path.as_deref() == Some(Path::new("-"));
     if stdout(&args.nodes) && stdout(&args.edges) {
-        return Err(Failure::new("nodes and edges cannot both go to standard output", "give one of them a file"));
+        return Err(Failure::new(
+            "nodes and edges cannot both go to standard output",
+            "give one of them a file",
+        ));
     }
     // Outputs are opened first: a name that is taken should not cost the reading of a large file.
     let nodes = args.nodes.as_deref().map(|path| context.output_to(path)).transpose()?;

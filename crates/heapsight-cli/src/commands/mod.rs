@@ -48,6 +48,7 @@ pub(crate) fn run(args: Args) -> Result<Answer, Failure> {
 }
 
 /// An answer in all its forms; only the one that is asked for is made.
+#[derive(Clone, Copy)]
 struct Forms<'a> {
     json: &'a dyn Fn() -> Value,
     text: &'a dyn Fn() -> String,
@@ -81,11 +82,14 @@ fn write(context: &Context, forms: Forms<'_>) -> Result<(), Failure> {
 
 /// A pattern of the command line.
 fn pattern(text: Option<&str>) -> Result<Option<Regex>, Failure> {
-    text.map(selector::pattern).transpose().map_err(bad_pattern)
+    text.map(selector::pattern).transpose().map_err(|e| bad_pattern(&e))
 }
 
-fn bad_pattern(error: regex::Error) -> Failure {
-    Failure::new(format!("the pattern is no regular expression: {error}"), "text without slashes is taken as it is")
+fn bad_pattern(error: &regex::Error) -> Failure {
+    Failure::new(
+        format!("the pattern is no regular expression: {error}"),
+        "text without slashes is taken as it is",
+    )
 }
 
 /// The object that `@ID` (or a bare number) names.
@@ -107,7 +111,7 @@ fn object(heap: &Heap, text: &str) -> Result<u32, Failure> {
 
 /// The classes that a text names; none is an error that proposes some.
 fn classes(heap: &Heap, text: &str) -> Result<Vec<u32>, Failure> {
-    let found = selector::classes_named(heap, text).map_err(bad_pattern)?;
+    let found = selector::classes_named(heap, text).map_err(|e| bad_pattern(&e))?;
     if found.is_empty() {
         return Err(Failure::new(
             format!("the snapshot has no class `{text}`"),

@@ -2,12 +2,12 @@
 
 use heapsight_analysis::{
     Heap,
+    bits::BitSet,
     distance::{UNREACHABLE, distances_without},
     paths,
 };
 use heapsight_query::{classes::members, object, selector::Selector};
 use heapsight_report::{json, text, units};
-use rustc_hash::FxHashSet;
 use serde_json::{Value, json};
 
 use super::{Forms, write};
@@ -19,12 +19,12 @@ const PATHS: usize = 5;
 pub(super) fn run(context: &Context, args: &Args) -> Result<Answer, Failure> {
     let heap = context.open(&args.file)?;
     context.note_damage(&args.file, &heap);
-    let mut ignored = FxHashSet::default();
+    let mut ignored = BitSet::new(heap.snapshot.node_count());
     for text in &args.ignore {
-        ignored.insert(super::object(&heap, text)?);
+        ignored.insert(super::object(&heap, text)? as usize);
     }
     let without;
-    let distance: &[i32] = if ignored.is_empty() {
+    let distance: &[i32] = if args.ignore.is_empty() {
         &heap.distance
     } else {
         without = distances_without(&heap.snapshot, &heap.known, &ignored)
@@ -48,83 +48,101 @@ fn of_object(
     let ord = super::object(heap, &args.target)?;
     let paths = object::object_paths(heap, distance, ord, most, args.weak);
     let reached = distance[ord as usize] != UNREACHABLE;
-    write(context, Forms {
-        json: &|| {
-            json!({"id": heap.snapshot.nodes.id[ord as usize], "reachable": reached,
+    write(
+        context,
+        Forms {
+            json: &|| {
+                json!({"id": heap.snapshot.nodes.id[ord as usize], "reachable": reached,
                 "paths": paths.iter().map(|p| json::path(p)).collect::<Vec<Value>>()})
+            },
+            text: &|| {
+                let style = context.style();
+                let row = heapsight_query::classes::object_row(heap, ord);
+                let title = format!("{} @{}", heapsight_report::paint::plain(&row.name), row.id);
+                let mut out = format!(
+                    "{}, retains {}\n",
+                    style.paint.accent(&heapsight_report::table::cut(&title, style.width)),
+                    units::bytes(row.retained_size)
+                );
+                if paths.is_empty() {
+                    out += if args.ignore.is_empty() {
+                        "Nothing holds it but weak references, or nodes that nothing holds (--weak shows them).\n"
+                    } else {
+                        "Nothing else holds it: without the ignored objects it would be freed.\n"
+                    };
+                }
+                for (at, path) in paths.iter().enumerate() {
+                    let hops = units::number_of(path.len() as u64 - 1, "step", "steps");
+                    out += &format!(
+                        "\n{}\n{}",
+                        style.paint.bold(&format!("Path {} ({hops})", at + 1)),
+                        text::path(path, style)
+                    );
+                }
+                out
+            },
+            table: None,
         },
-        text: &|| {
-            let style = context.style();
-            let row = heapsight_query::classes::object_row(heap, ord);
-            let title = format!("{} @{}", heapsight_report::paint::plain(&row.name), row.id);
-            let mut out = format!(
-                "{}, retains {}\n",
-                style.paint.accent(&heapsight_report::table::cut(&title, style.width)),
-                units::bytes(row.retained_size)
-            );
-            if paths.is_empty() {
-                out += if args.ignore.is_empty() {
-                    "Nothing holds it but weak references, or nodes that nothing holds (--weak shows them).\n"
-                } else {
-                    "Nothing else holds it: without the ignored objects it would be freed.\n"
-                };
-            }
-            for (at, path) in paths.iter().enumerate() {
-                let hops = units::number_of(path.len() as u64 - 1, "step", "steps");
-                out += &format!("\n{}\n{}", style.paint.bold(&format!("Path {} ({hops})", at + 1)), text::path(path, style));
-            }
-            out
-        },
-        table: None,
-    })?;
+    )?;
     Ok(if paths.is_empty() { Answer::No } else { Answer::Yes })
 }
 
-fn of_class(context: &Context, heap: &Heap, distance: &[i32], name: &str, most: usize) -> Result<Answer, Failure> {
+fn of_class(
+    context: &Context,
+    heap: &Heap,
+    distance: &[i32],
+    name: &str,
+    most: usize,
+) -> Result<Answer, Failure> {
     let classes = super::classes(heap, name)?;
     let members = members(heap, &classes);
     let groups = paths::path_groups(heap, distance, &members);
-    write(context, Forms {
-        json: &|| {
-            let groups: Vec<Value> = groups
-                .iter()
-                .take(most)
-                .map(|g| {
-                    json!({"count": g.count, "self_size": g.self_size, "retained_size": g.retained_size,
+    write(
+        context,
+        Forms {
+            json: &|| {
+                let groups: Vec<Value> = groups
+                    .iter()
+                    .take(most)
+                    .map(|g| {
+                        json!({"count": g.count, "self_size": g.self_size, "retained_size": g.retained_size,
                         "path": json::path(&object::path_steps(heap, &g.example))})
-                })
-                .collect();
-            let keys: Vec<String> = classes.iter().map(|&c| heap.classes.table[c as usize].key()).collect();
-            json!({"classes": keys, "count": members.len(), "group_count": groups.len(), "groups": groups})
-        },
-        text: &|| {
-            let style = context.style();
-            let names: Vec<&str> = classes.iter().map(|&c| heap.classes.table[c as usize].name.as_str()).collect();
-            let mut out = format!(
-                "{}\n",
-                style.paint.accent(&format!(
-                    "{} of {}, held in {}",
-                    units::number_of(members.len() as u64, "object", "objects"),
-                    names.join(", "),
-                    units::number_of(groups.len() as u64, "way", "ways")
-                ))
-            );
-            for (at, group) in groups.iter().take(most).enumerate() {
-                let title = format!(
-                    "Way {}: {}, shallow size {}",
-                    at + 1,
-                    units::number_of(group.count, "object", "objects"),
-                    units::bytes(group.self_size)
+                    })
+                    .collect();
+                let keys: Vec<String> =
+                    classes.iter().map(|&c| heap.classes.table[c as usize].key()).collect();
+                json!({"classes": keys, "count": members.len(), "group_count": groups.len(), "groups": groups})
+            },
+            text: &|| {
+                let style = context.style();
+                let names: Vec<&str> =
+                    classes.iter().map(|&c| heap.classes.table[c as usize].name.as_str()).collect();
+                let mut out = format!(
+                    "{}\n",
+                    style.paint.accent(&format!(
+                        "{} of {}, held in {}",
+                        units::number_of(members.len() as u64, "object", "objects"),
+                        names.join(", "),
+                        units::number_of(groups.len() as u64, "way", "ways")
+                    ))
                 );
-                let steps = object::path_steps(heap, &group.example);
-                out += &format!("\n{}\n{}", style.paint.bold(&title), text::path(&steps, style));
-            }
-            if groups.len() > most {
-                out += &format!("\n… and {} more ways\n", units::count((groups.len() - most) as u64));
-            }
-            out
+                for (at, group) in groups.iter().take(most).enumerate() {
+                    let title = format!(
+                        "Way {}: {}, shallow size {}",
+                        at + 1,
+                        units::number_of(group.count, "object", "objects"),
+                        units::bytes(group.self_size)
+                    );
+                    let steps = object::path_steps(heap, &group.example);
+                    out += &format!("\n{}\n{}", style.paint.bold(&title), text::path(&steps, style));
+                }
+                if groups.len() > most {
+                    out += &format!("\n… and {} more ways\n", units::count((groups.len() - most) as u64));
+                }
+                out
+            },
+            table: None,
         },
-        table: None,
-    })?;
+    )?;
     Ok(if members.is_empty() { Answer::No } else { Answer::Yes })
 }

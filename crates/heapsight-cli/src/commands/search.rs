@@ -9,7 +9,7 @@ use super::{Forms, bad_pattern, write};
 use crate::{Answer, args::Search as Args, context::Context, failure::Failure};
 
 pub(super) fn run(context: &Context, args: &Args) -> Result<Answer, Failure> {
-    let pattern = selector::pattern(&args.pattern).map_err(bad_pattern)?;
+    let pattern = selector::pattern(&args.pattern).map_err(|e| bad_pattern(&e))?;
     let heap = context.open(&args.file)?;
     context.note_damage(&args.file, &heap);
     let found = search(&heap, &pattern);
@@ -17,15 +17,21 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Answer, Failure> {
     shown.sort_by_key(|&ord| (std::cmp::Reverse(heap.retained.get(ord)), ord));
     shown.truncate(context.rows(args.top.top));
     let list: Vec<_> = shown.into_iter().map(|ord| object_row(&heap, ord)).collect();
-    write(context, Forms {
-        json: &|| json!({"count": found.len(), "objects": list.iter().map(json::object_row).collect::<Vec<_>>()}),
-        text: &|| {
-            let style = context.style();
-            let title = units::number_of(found.len() as u64, "object", "objects");
-            let table = text::objects_table(&list, heap.total_size()).text(style.width, style.paint);
-            format!("{}\n\n{table}", style.paint.accent(&format!("{title} with a name like `{}`", args.pattern)))
+    write(
+        context,
+        Forms {
+            json: &|| json!({"count": found.len(), "objects": list.iter().map(json::object_row).collect::<Vec<_>>()}),
+            text: &|| {
+                let style = context.style();
+                let title = units::number_of(found.len() as u64, "object", "objects");
+                let table = text::objects_table(&list, heap.total_size()).text(style.width, style.paint);
+                format!(
+                    "{}\n\n{table}",
+                    style.paint.accent(&format!("{title} with a name like `{}`", args.pattern))
+                )
+            },
+            table: Some(&|| text::objects_table(&list, heap.total_size())),
         },
-        table: Some(&|| text::objects_table(&list, heap.total_size())),
-    })?;
+    )?;
     Ok(if found.is_empty() { Answer::No } else { Answer::Yes })
 }

@@ -11,10 +11,13 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Answer, Failure> {
     context.note_damage(&args.file, &heap);
     let ord = super::object(&heap, &args.object)?;
     let object = object::object(&heap, ord, args.weak);
-    write(context, Forms {
-        json: &|| json::object(&object),
-        text: &|| text::object(&object, context.rows(args.top.top), heap.total_size(), context.style()),
-        table: None,
-    })?;
+    write(
+        context,
+        Forms {
+            json: &|| json::object(&object),
+            text: &|| text::object(&object, context.rows(args.top.top), heap.total_size(), context.style()),
+            table: None,
+        },
+    )?;
     Ok(Answer::Yes)
 }

@@ -20,45 +20,52 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Answer, Failure> {
         let mut table = Table::new(&[("Native context", "name"), ("Size", "size"), ("%", "share")]);
         for c in &sizes.contexts {
             let name = format!("{} @{}", heap.names().node(c.ord), heap.snapshot.nodes.id[c.ord as usize]);
-            table.row(vec![Cell::Text(name), Cell::Bytes(c.attributed_size), Cell::Share(c.attributed_size, total)]);
+            table.row(vec![
+                Cell::Text(name),
+                Cell::Bytes(c.attributed_size),
+                Cell::Share(c.attributed_size, total),
+            ]);
         }
         for (name, size) in [("shared by several", sizes.shared_size), ("of none", sizes.unattributed_size)] {
             table.row(vec![Cell::Text(name.to_owned()), Cell::Bytes(size), Cell::Share(size, total)]);
         }
         table
     };
-    write(context, Forms {
-        json: &|| {
-            let contexts: Vec<Value> = sizes
-                .contexts
-                .iter()
-                .map(|c| {
-                    json!({"id": heap.snapshot.nodes.id[c.ord as usize], "name": heap.names().node(c.ord),
+    write(
+        context,
+        Forms {
+            json: &|| {
+                let contexts: Vec<Value> = sizes
+                    .contexts
+                    .iter()
+                    .map(|c| {
+                        json!({"id": heap.snapshot.nodes.id[c.ord as usize], "name": heap.names().node(c.ord),
                         "attributed_size": c.attributed_size, "retained_size": heap.retained.get(c.ord),
                         "self_size": heap.snapshot.nodes.self_size.get(c.ord)})
-                })
-                .collect();
-            json!({"nodes": heap.snapshot.node_count(), "edges": heap.snapshot.edge_count(),
+                    })
+                    .collect();
+                json!({"nodes": heap.snapshot.node_count(), "edges": heap.snapshot.edge_count(),
                 "strings": heap.snapshot.strings.len(), "classes": heap.summary.len(), "total_size": total,
                 "max_js_object_id": heap.max_js_object_id(),
                 "statistics": json::statistics(&heap.statistics),
                 "native_contexts": {"contexts": contexts, "shared_size": sizes.shared_size,
                     "unattributed_size": sizes.unattributed_size}})
+            },
+            text: &|| {
+                let style = context.style();
+                format!(
+                    "{}\n{}, {}, {}, {}\n\n{}\n{}",
+                    style.paint.accent(&args.file.display().to_string()),
+                    units::number_of(heap.snapshot.node_count() as u64, "object", "objects"),
+                    units::number_of(heap.snapshot.edge_count() as u64, "reference", "references"),
+                    units::number_of(heap.snapshot.strings.len() as u64, "name", "names"),
+                    units::number_of(heap.summary.len() as u64, "class", "classes"),
+                    text::statistics_table(&heap.statistics).text(style.width, style.paint),
+                    contexts().text(style.width, style.paint),
+                )
+            },
+            table: Some(&|| text::statistics_table(&heap.statistics)),
         },
-        text: &|| {
-            let style = context.style();
-            format!(
-                "{}\n{}, {}, {}, {}\n\n{}\n{}",
-                style.paint.accent(&args.file.display().to_string()),
-                units::number_of(heap.snapshot.node_count() as u64, "object", "objects"),
-                units::number_of(heap.snapshot.edge_count() as u64, "reference", "references"),
-                units::number_of(heap.snapshot.strings.len() as u64, "name", "names"),
-                units::number_of(heap.summary.len() as u64, "class", "classes"),
-                text::statistics_table(&heap.statistics).text(style.width, style.paint),
-                contexts().text(style.width, style.paint),
-            )
-        },
-        table: Some(&|| text::statistics_table(&heap.statistics)),
-    })?;
+    )?;
     Ok(Answer::Yes)
 }

@@ -15,47 +15,57 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Answer, Failure> {
     let style = context.style();
     if args.duplicates {
         let duplicates = strings::duplicate_strings(&heap, matching.as_ref());
-        write(context, Forms {
-            json: &|| json::duplicates(&duplicates, args.top.top),
-            text: &|| {
-                format!(
-                    "{}\n{} in {} of equal text take {}; keeping one of each would save {}\n\n{}",
-                    style.paint.accent(&args.file.display().to_string()),
-                    units::number_of(duplicates.strings, "string", "strings"),
-                    units::number_of(duplicates.groups.len() as u64, "group", "groups"),
-                    units::bytes(duplicates.self_size),
-                    units::bytes(duplicates.wasted),
-                    text::duplicates_table(&duplicates, rows).text(style.width, style.paint),
-                )
+        write(
+            context,
+            Forms {
+                json: &|| json::duplicates(&duplicates, args.top.top),
+                text: &|| {
+                    format!(
+                        "{}\n{} in {} of equal text take {}; keeping one of each would save {}\n\n{}",
+                        style.paint.accent(&args.file.display().to_string()),
+                        units::number_of(duplicates.strings, "string", "strings"),
+                        units::number_of(duplicates.groups.len() as u64, "group", "groups"),
+                        units::bytes(duplicates.self_size),
+                        units::bytes(duplicates.wasted),
+                        text::duplicates_table(&duplicates, rows).text(style.width, style.paint),
+                    )
+                },
+                table: Some(&|| text::duplicates_table(&duplicates, rows)),
             },
-            table: Some(&|| text::duplicates_table(&duplicates, rows)),
-        })?;
+        )?;
         return Ok(if duplicates.groups.is_empty() { Answer::No } else { Answer::Yes });
     }
     let (list, all, size) = strings::largest(&heap, matching.as_ref(), rows);
     let kinds = strings::by_kind(&heap);
-    write(context, Forms {
-        json: &|| {
-            let kinds: Vec<Value> =
-                kinds.iter().map(|(kind, count, size)| json!({"type": kind, "count": count, "self_size": size})).collect();
-            json!({"count": all, "self_size": size, "types": kinds,
+    write(
+        context,
+        Forms {
+            json: &|| {
+                let kinds: Vec<Value> = kinds
+                    .iter()
+                    .map(|(kind, count, size)| json!({"type": kind, "count": count, "self_size": size}))
+                    .collect();
+                json!({"count": all, "self_size": size, "types": kinds,
                 "strings": list.iter().map(json::object_row).collect::<Vec<_>>()})
+            },
+            text: &|| {
+                let kinds: Vec<String> = kinds
+                    .iter()
+                    .map(|(kind, count, size)| {
+                        format!("{kind} {} ({})", units::count(*count), units::bytes(*size))
+                    })
+                    .collect();
+                format!(
+                    "{}\n{}, {}: {}\n\n{}",
+                    style.paint.accent(&args.file.display().to_string()),
+                    units::number_of(all, "string", "strings"),
+                    units::bytes(size),
+                    kinds.join(", "),
+                    text::objects_table(&list, heap.total_size()).text(style.width, style.paint),
+                )
+            },
+            table: Some(&|| text::objects_table(&list, heap.total_size())),
         },
-        text: &|| {
-            let kinds: Vec<String> = kinds
-                .iter()
-                .map(|(kind, count, size)| format!("{kind} {} ({})", units::count(*count), units::bytes(*size)))
-                .collect();
-            format!(
-                "{}\n{}, {}: {}\n\n{}",
-                style.paint.accent(&args.file.display().to_string()),
-                units::number_of(all, "string", "strings"),
-                units::bytes(size),
-                kinds.join(", "),
-                text::objects_table(&list, heap.total_size()).text(style.width, style.paint),
-            )
-        },
-        table: Some(&|| text::objects_table(&list, heap.total_size())),
-    })?;
+    )?;
     Ok(if all == 0 { Answer::No } else { Answer::Yes })
 }

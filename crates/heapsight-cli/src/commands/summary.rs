@@ -41,21 +41,33 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Answer, Failure> {
         let rows = context.rows(args.top.top);
         let (list, all) = classes::instances(&heap, &table, passing.as_ref(), rows);
         let names: Vec<&str> = table.iter().map(|&c| heap.classes.table[c as usize].name.as_str()).collect();
-        write(context, Forms {
-            json: &|| {
-                let classes: Vec<_> = table.iter().map(|&c| heap.classes.table[c as usize].key()).collect();
-                json!({"classes": classes, "count": all,
+        write(
+            context,
+            Forms {
+                json: &|| {
+                    let classes: Vec<_> =
+                        table.iter().map(|&c| heap.classes.table[c as usize].key()).collect();
+                    json!({"classes": classes, "count": all,
                     "objects": list.iter().map(json::object_row).collect::<Vec<_>>()})
+                },
+                text: &|| {
+                    let style = context.style();
+                    let title = format!(
+                        "{} of {}",
+                        units::number_of(all as u64, "object", "objects"),
+                        names.join(", ")
+                    );
+                    let table = text::objects_table(&list, heap.total_size()).text(style.width, style.paint);
+                    let rest = if all > list.len() {
+                        format!("… and {} more\n", units::count((all - list.len()) as u64))
+                    } else {
+                        String::new()
+                    };
+                    format!("{}\n\n{table}{}", style.paint.accent(&title), style.paint.dim(&rest))
+                },
+                table: Some(&|| text::objects_table(&list, heap.total_size())),
             },
-            text: &|| {
-                let style = context.style();
-                let title = format!("{} of {}", units::number_of(all as u64, "object", "objects"), names.join(", "));
-                let table = text::objects_table(&list, heap.total_size()).text(style.width, style.paint);
-                let rest = if all > list.len() { format!("… and {} more\n", units::count((all - list.len()) as u64)) } else { String::new() };
-                format!("{}\n\n{table}{}", style.paint.accent(&title), style.paint.dim(&rest))
-            },
-            table: Some(&|| text::objects_table(&list, heap.total_size())),
-        })?;
+        )?;
         return Ok(if all == 0 { Answer::No } else { Answer::Yes });
     }
     print(context, args, &classes::summary(&heap, filter.as_ref(), sort, class.as_ref()))
@@ -67,10 +79,13 @@ fn print(context: &Context, args: &Args, summary: &Summary) -> Result<Answer, Fa
     if let Some(filter) = &args.filter {
         title += &format!(", filter {filter}");
     }
-    write(context, Forms {
-        json: &|| json::summary(summary, args.top.top),
-        text: &|| text::summary(summary, rows, &title, context.style()),
-        table: Some(&|| text::summary_table(summary, rows)),
-    })?;
+    write(
+        context,
+        Forms {
+            json: &|| json::summary(summary, args.top.top),
+            text: &|| text::summary(summary, rows, &title, context.style()),
+            table: Some(&|| text::summary_table(summary, rows)),
+        },
+    )?;
     Ok(if summary.classes.is_empty() { Answer::No } else { Answer::Yes })
 }

@@ -1,0 +1,148 @@
+//! The `edges` array: its columns under construction, and the parsers of its rows.
+
+use crate::{
+    Buffer, EdgeColumns, EdgeKind,
+    error::Problem,
+    header::EdgeLayout,
+    kinds::KindTable,
+    numbers::{NumberError, Numbers},
+    rows::Rows,
+};
+
+pub(crate) struct EdgeBuffers {
+    kind: Buffer<u8>,
+    name: Buffer<u32>,
+    to: Buffer<u32>,
+}
+
+pub(crate) struct EdgeRows<'a> {
+    kind: &'a mut [u8],
+    name: &'a mut [u32],
+    to: &'a mut [u32],
+}
+
+impl EdgeBuffers {
+    pub(crate) fn new(room: usize) -> Option<Self> {
+        Some(Self { kind: Buffer::dense(room)?, name: Buffer::dense(room)?, to: Buffer::dense(room)? })
+    }
+
+    pub(crate) fn grown(self, room: usize) -> Option<Self> {
+        Some(Self {
+            kind: self.kind.grown(room, true)?,
+            name: self.name.grown(room, true)?,
+            to: self.to.grown(room, true)?,
+        })
+    }
+
+    pub(crate) fn rows_from(&mut self, row: usize) -> EdgeRows<'_> {
+        EdgeRows { kind: &mut self.kind[row..], name: &mut self.name[row..], to: &mut self.to[row..] }
+    }
+
+    pub(crate) fn freeze(self, rows: usize) -> EdgeColumns {
+        EdgeColumns { kind: self.kind.freeze(rows), name: self.name.freeze(rows), to: self.to.freeze(rows) }
+    }
+}
+
+impl Rows for EdgeRows<'_> {
+    fn len(&self) -> usize {
+        self.kind.len()
+    }
+
+    fn split_front(self, rows: usize) -> (Self, Self) {
+        let (kind, kind_rest) = self.kind.split_at_mut(rows);
+        let (name, name_rest) = self.name.split_at_mut(rows);
+        let (to, to_rest) = self.to.split_at_mut(rows);
+        (Self { kind, name, to }, Self { kind: kind_rest, name: name_rest, to: to_rest })
+    }
+}
+
+/// What `to_node` may be.
+#[derive(Clone, Copy)]
+pub(crate) struct Target {
+    pub(crate) fields: u64,
+    pub(crate) nodes: u64,
+}
+
+impl Target {
+    #[cold]
+    fn fail(self, numbers: &Numbers<'_>, to: u64) -> NumberError {
+        let fields = self.fields as usize;
+        numbers.fail(if to.is_multiple_of(self.fields) {
+            Problem::PastLastNode { to, nodes: self.nodes, fields }
+        } else {
+            Problem::MiddleOfNode { to, fields }
+        })
+    }
+}
+
+/// Parses `type,name_or_index,to_node` where a node has `F` fields; the division is by a constant.
+pub(crate) fn parse_edges<const F: u64>(
+    text: &[u8],
+    rows: EdgeRows<'_>,
+    kinds: &KindTable,
+    target: Target,
+) -> Result<Option<u32>, NumberError> {
+    let mut numbers = Numbers::new(text);
+    let len = rows.kind.len();
+    let (kind, name, to) = (rows.kind, &mut rows.name[..len], &mut rows.to[..len]);
+    let mut max_name = None;
+    for i in 0..len {
+        let raw = numbers.next()?;
+        let string = numbers.next()?;
+        let index = numbers.next()?;
+        store_edge(&numbers, kinds, (raw, string), (&mut kind[i], &mut name[i]), &mut max_name)?;
+        if index % F != 0 || index / F >= target.nodes {
+            return Err(target.fail(&numbers, index));
+        }
+        to[i] = (index / F) as u32;
+    }
+    numbers.finish()?;
+    Ok(max_name)
+}
+
+/// Parses edges of any layout.
+pub(crate) fn parse_any_edges(
+    text: &[u8],
+    EdgeRows { kind, name, to }: EdgeRows<'_>,
+    layout: &EdgeLayout,
+    kinds: &KindTable,
+    target: Target,
+) -> Result<Option<u32>, NumberError> {
+    let mut numbers = Numbers::new(text);
+    let mut max_name = None;
+    let mut row = [0u64; 64];
+    for i in 0..kind.len() {
+        for slot in &mut row[..layout.fields] {
+            *slot = numbers.next()?;
+        }
+        let out = (&mut kind[i], &mut name[i]);
+        store_edge(&numbers, kinds, (row[layout.kind], row[layout.name]), out, &mut max_name)?;
+        let index = row[layout.to];
+        if !index.is_multiple_of(target.fields) || index / target.fields >= target.nodes {
+            return Err(target.fail(&numbers, index));
+        }
+        to[i] = (index / target.fields) as u32;
+    }
+    numbers.finish()?;
+    Ok(max_name)
+}
+
+#[inline(always)]
+#[expect(clippy::inline_always, reason = "the body of the loop over edges")]
+pub(crate) fn store_edge(
+    numbers: &Numbers<'_>,
+    kinds: &KindTable,
+    (raw, string): (u64, u64),
+    (kind, name): (&mut u8, &mut u32),
+    max_name: &mut Option<u32>,
+) -> Result<(), NumberError> {
+    let Some(known) = kinds.raw(raw) else {
+        return Err(numbers.fail(Problem::UnknownType { what: "edge", value: raw, known: kinds.listed() }));
+    };
+    *kind = known;
+    *name = u32::try_from(string).map_err(|_| crate::nodes::too_large(numbers, "name_or_index", string))?;
+    if !EdgeKind(known).has_numeric_name() {
+        *max_name = (*max_name).max(Some(*name));
+    }
+    Ok(())
+}

@@ -1,0 +1,198 @@
+//! The `nodes` array: its columns under construction, and the parser of its rows.
+
+use crate::{
+    Buffer, NodeColumns, SizeColumn,
+    error::Problem,
+    header::NodeLayout,
+    kinds::KindTable,
+    numbers::{NumberError, Numbers},
+    rows::Rows,
+};
+
+pub(crate) struct NodeBuffers {
+    kind: Buffer<u8>,
+    name: Buffer<u32>,
+    id: Buffer<u32>,
+    self_size: Buffer<u32>,
+    /// `edge_count` of node n at n + 1 until the columns are frozen.
+    first_edge: Buffer<u32>,
+    trace_node: Option<Buffer<u32>>,
+    detachedness: Option<Buffer<u8>>,
+}
+
+pub(crate) struct NodeRows<'a> {
+    kind: &'a mut [u8],
+    name: &'a mut [u32],
+    id: &'a mut [u32],
+    self_size: &'a mut [u32],
+    edge_count: &'a mut [u32],
+    trace_node: Option<&'a mut [u32]>,
+    detachedness: Option<&'a mut [u8]>,
+}
+
+impl NodeBuffers {
+    pub(crate) fn new(room: usize, layout: &NodeLayout) -> Option<Self> {
+        Some(Self {
+            kind: Buffer::dense(room)?,
+            name: Buffer::dense(room)?,
+            id: Buffer::dense(room)?,
+            self_size: Buffer::dense(room)?,
+            first_edge: Buffer::dense(room.checked_add(1)?)?,
+            // Mostly zeros, which cost no memory as long as nothing is written.
+            trace_node: layout.trace_node.map_or(Some(None), |_| Buffer::zeroed(room).map(Some))?,
+            detachedness: layout.detachedness.map_or(Some(None), |_| Buffer::zeroed(room).map(Some))?,
+        })
+    }
+
+    pub(crate) fn grown(self, room: usize) -> Option<Self> {
+        Some(Self {
+            kind: self.kind.grown(room, true)?,
+            name: self.name.grown(room, true)?,
+            id: self.id.grown(room, true)?,
+            self_size: self.self_size.grown(room, true)?,
+            first_edge: self.first_edge.grown(room.checked_add(1)?, true)?,
+            trace_node: match self.trace_node {
+                Some(column) => Some(column.grown(room, false)?),
+                None => None,
+            },
+            detachedness: match self.detachedness {
+                Some(column) => Some(column.grown(room, false)?),
+                None => None,
+            },
+        })
+    }
+
+    pub(crate) fn rows_from(&mut self, row: usize) -> NodeRows<'_> {
+        NodeRows {
+            kind: &mut self.kind[row..],
+            name: &mut self.name[row..],
+            id: &mut self.id[row..],
+            self_size: &mut self.self_size[row..],
+            edge_count: &mut self.first_edge[row + 1..],
+            trace_node: self.trace_node.as_mut().map(|c| &mut c[row..]),
+            detachedness: self.detachedness.as_mut().map(|c| &mut c[row..]),
+        }
+    }
+
+    pub(crate) fn freeze(mut self, rows: usize, mut large: Vec<(u32, u64)>) -> NodeColumns {
+        let mut sum = 0u32;
+        for slot in &mut self.first_edge[..=rows] {
+            // The sum of all was checked against the number of edges, or will be before anybody sees this.
+            sum = sum.saturating_add(*slot);
+            *slot = sum;
+        }
+        large.sort_unstable();
+        let self_size = SizeColumn::from_parts(self.self_size.freeze(rows), large).unwrap_or_default();
+        NodeColumns {
+            kind: self.kind.freeze(rows),
+            name: self.name.freeze(rows),
+            id: self.id.freeze(rows),
+            self_size,
+            first_edge: self.first_edge.freeze(rows + 1),
+            trace_node: self.trace_node.map(|c| c.freeze(rows)),
+            detachedness: self.detachedness.map(|c| c.freeze(rows)),
+        }
+    }
+}
+
+impl Rows for NodeRows<'_> {
+    fn len(&self) -> usize {
+        self.kind.len()
+    }
+
+    fn split_front(self, rows: usize) -> (Self, Self) {
+        let (kind, kind_rest) = self.kind.split_at_mut(rows);
+        let (name, name_rest) = self.name.split_at_mut(rows);
+        let (id, id_rest) = self.id.split_at_mut(rows);
+        let (self_size, self_size_rest) = self.self_size.split_at_mut(rows);
+        let (edge_count, edge_count_rest) = self.edge_count.split_at_mut(rows);
+        let (trace_node, trace_node_rest) = self.trace_node.map(|c| c.split_at_mut(rows)).unzip();
+        let (detachedness, detachedness_rest) = self.detachedness.map(|c| c.split_at_mut(rows)).unzip();
+        (
+            Self { kind, name, id, self_size, edge_count, trace_node, detachedness },
+            Self {
+                kind: kind_rest,
+                name: name_rest,
+                id: id_rest,
+                self_size: self_size_rest,
+                edge_count: edge_count_rest,
+                trace_node: trace_node_rest,
+                detachedness: detachedness_rest,
+            },
+        )
+    }
+}
+
+/// What a piece of nodes yields beside its rows.
+pub(crate) struct NodeStats {
+    pub(crate) large: Vec<(u32, u64)>,
+    pub(crate) edges: u64,
+    pub(crate) max_name: u32,
+    pub(crate) odd_detachedness: u64,
+}
+
+#[cold]
+pub(crate) fn too_large(numbers: &Numbers<'_>, what: &'static str, value: u64) -> NumberError {
+    numbers.fail(Problem::TooLarge { what, value, limit: u64::from(u32::MAX) })
+}
+
+/// Parses rows of `F` fields; `F` = 64 stands for any number of fields.
+pub(crate) fn parse_nodes<const F: usize>(
+    text: &[u8],
+    rows: NodeRows<'_>,
+    layout: &NodeLayout,
+    kinds: &KindTable,
+    first_row: usize,
+) -> Result<NodeStats, NumberError> {
+    let mut numbers = Numbers::new(text);
+    let mut stats = NodeStats { large: Vec::new(), edges: 0, max_name: 0, odd_detachedness: 0 };
+    let NodeRows { kind, name, id, self_size, edge_count, mut trace_node, mut detachedness } = rows;
+    let mut row = [0u64; F];
+    let fields = if F == 64 { layout.fields } else { F };
+    let len = kind.len();
+    let (name, id) = (&mut name[..len], &mut id[..len]);
+    let (self_size, edge_count) = (&mut self_size[..len], &mut edge_count[..len]);
+    for i in 0..len {
+        for slot in &mut row[..fields] {
+            *slot = numbers.next()?;
+        }
+        let raw = row[layout.kind];
+        let Some(known) = kinds.raw(raw) else {
+            return Err(numbers.fail(Problem::UnknownType {
+                what: "node",
+                value: raw,
+                known: kinds.listed(),
+            }));
+        };
+        kind[i] = known;
+        let string = row[layout.name];
+        name[i] = u32::try_from(string).map_err(|_| too_large(&numbers, "name", string))?;
+        stats.max_name = stats.max_name.max(name[i]);
+        let object = row[layout.id];
+        id[i] = u32::try_from(object).map_err(|_| too_large(&numbers, "id", object))?;
+        let size = row[layout.self_size];
+        self_size[i] = if size >= u64::from(u32::MAX) {
+            stats.large.push(((first_row + i) as u32, size));
+            u32::MAX
+        } else {
+            size as u32
+        };
+        let edges = row[layout.edge_count];
+        edge_count[i] = u32::try_from(edges).map_err(|_| too_large(&numbers, "edge_count", edges))?;
+        stats.edges += edges;
+        if let (Some(column), Some(field)) = (&mut trace_node, layout.trace_node)
+            && row[field] != 0
+        {
+            let trace = row[field];
+            column[i] = u32::try_from(trace).map_err(|_| too_large(&numbers, "trace_node_id", trace))?;
+        }
+        if let (Some(column), Some(field)) = (&mut detachedness, layout.detachedness)
+            && row[field] != 0
+        {
+            stats.odd_detachedness += u64::from(row[field] > 3);
+            column[i] = (row[field] & 3) as u8;
+        }
+    }
+    numbers.finish()?;
+    Ok(stats)
+}
