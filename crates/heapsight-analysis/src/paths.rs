@@ -8,7 +8,7 @@
 
 use std::hash::{BuildHasher, Hasher};
 
-use heapsight_snapshot::{EdgeKind, Snapshot};
+use heapsight_snapshot::{EdgeKind, NodeKind, Snapshot};
 use rustc_hash::{FxBuildHasher, FxHashMap};
 
 use crate::{
@@ -96,13 +96,15 @@ pub fn holders(heap: &Heap, distance: &[i32], ord: u32, weak: bool) -> Vec<Retai
     list
 }
 
-/// Paths to one node that differ in the last holder, shortest first.
+/// Paths to one node that differ in the last holder, shortest first. A holder that is only the backing store of one that
+/// was shown (an array's elements, a map's table) is not shown again.
 pub fn distinct_paths(heap: &Heap, distance: &[i32], ord: u32, most: usize, weak: bool) -> Vec<Vec<Step>> {
     let snapshot = &heap.snapshot;
     let tree = PathTree::new(heap, distance);
     let holders = holders(heap, distance, ord, weak);
     let mut paths: Vec<Vec<Step>> = Vec::new();
     let mut pairs = Vec::new();
+    let mut owners = Vec::new();
     for holder in holders {
         if paths.len() >= most {
             break;
@@ -123,6 +125,14 @@ pub fn distinct_paths(heap: &Heap, distance: &[i32], ord: u32, most: usize, weak
         if path.iter().any(|step| step.ord == ord) {
             // It leads through the node itself.
             continue;
+        }
+        if !weak {
+            let is_store = |ord: u32| matches!(snapshot.node_kind(ord), NodeKind::ARRAY | NodeKind::HIDDEN);
+            let owner = path.iter().rev().find(|step| !is_store(step.ord)).map(|step| step.ord);
+            if owners.contains(&owner) && is_store(holder.from) {
+                continue;
+            }
+            owners.push(owner);
         }
         path.push(Step { edge: Some(holder.edge), ord });
         paths.push(path);

@@ -116,8 +116,10 @@ pub struct ObjectRow {
     pub ord: u32,
     /// V8's object id.
     pub id: u32,
-    /// The name that is shown.
+    /// The name that is shown in DevTools; it may be empty.
     pub name: String,
+    /// A name that is never empty: of a nameless node its class, of an empty string two quotes.
+    pub label: String,
     /// Packed distance.
     pub distance: i32,
     /// Shallow size in bytes.
@@ -128,10 +130,18 @@ pub struct ObjectRow {
 
 /// One row for a node.
 pub fn object_row(heap: &Heap, ord: u32) -> ObjectRow {
+    let name = heap.names().node(ord).into_owned();
+    let label = match heap.snapshot.node_kind(ord) {
+        _ if !name.is_empty() => name.clone(),
+        _ if ord == heap.snapshot.root => "(root)".to_owned(),
+        kind if kind.is_string() => "\"\"".to_owned(),
+        _ => heap.classes.class(ord).name.clone(),
+    };
     ObjectRow {
         ord,
         id: heap.snapshot.nodes.id[ord as usize],
-        name: heap.names().node(ord).into_owned(),
+        name,
+        label,
         distance: heap.distance[ord as usize],
         self_size: heap.snapshot.nodes.self_size.get(ord),
         retained_size: heap.retained.get(ord),

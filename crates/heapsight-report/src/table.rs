@@ -87,8 +87,12 @@ impl Table {
         self.rows.is_empty()
     }
 
-    /// For people: aligned, numbers to the right, the text column cut so that a row fits the width.
+    /// For people: aligned, numbers to the right, the text column cut so that a row fits the width. Nothing where there
+    /// are no rows.
     pub fn text(&self, width: usize, paint: Paint) -> String {
+        if self.rows.is_empty() {
+            return String::new();
+        }
         let shown: Vec<Vec<String>> =
             self.rows.iter().map(|row| row.iter().map(Cell::human).collect()).collect();
         let is_text =

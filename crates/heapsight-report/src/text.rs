@@ -66,12 +66,14 @@ pub fn summary(summary: &Summary, most: usize, title: &str, style: Style) -> Str
     out
 }
 
-fn left_out(all: usize, most: usize, singular: &str, plural: &str, style: Style) -> String {
+/// Says how many rows were left out.
+pub fn left_out(all: usize, most: usize, singular: &str, plural: &str, style: Style) -> String {
     if all <= most {
         return String::new();
     }
-    let rest = number_of((all - most) as u64, singular, plural);
-    format!("{}\n", style.paint.dim(&format!("… and {rest} more (--top {all} shows all)")))
+    let noun = if all - most == 1 { singular } else { plural };
+    let rest = count((all - most) as u64);
+    format!("{}\n", style.paint.dim(&format!("… and {rest} more {noun} (--top {all} shows all)")))
 }
 
 /// A list of objects.
@@ -86,7 +88,7 @@ pub fn objects_table(rows: &[ObjectRow], total: u64) -> Table {
     ]);
     for row in rows {
         table.row(vec![
-            Cell::Text(if row.name.is_empty() { "\"\"".to_owned() } else { row.name.clone() }),
+            Cell::Text(row.label.clone()),
             Cell::Id(row.id),
             Cell::Distance(row.distance),
             Cell::Bytes(row.self_size),
@@ -217,7 +219,7 @@ pub fn growth(files: &[String], rows: &[Growth], most: usize, style: Style) -> S
     let mut out = format!(
         "{}\n{} of {} that changed grew in every snapshot\n\n",
         style.paint.accent(&files.join(" -> ")),
-        number_of(every as u64, "class", "classes"),
+        count(every as u64),
         number_of(rows.len() as u64, "class", "classes"),
     );
     out += &growth_table(rows, most).text(style.width, style.paint);
@@ -241,7 +243,7 @@ pub fn object(object: &Object, most: usize, total: u64, style: Style) -> String 
     let row = &object.row;
     let mut out = format!(
         "{} {}\n",
-        paint.accent(&cut(&plain(&row.name), style.width.max(40) - 14)),
+        paint.accent(&cut(&plain(&row.label), style.width.max(40) - 14)),
         paint.dim(&format!("@{}", row.id))
     );
     let mut line = |what: &str, value: String| out += &format!("  {what:<15}{value}\n");
@@ -280,7 +282,7 @@ pub fn object(object: &Object, most: usize, total: u64, style: Style) -> String 
             Some((None, table)) => format!("value in WeakMap (table @{table}), in"),
             None => format!("{} in", plain(&reference(&holder.kind, &holder.name))),
         };
-        let from = cut(&plain(&holder.from.name), 60);
+        let from = cut(&plain(&holder.from.label), 60);
         out += &format!(
             "  {how} {from} {}\n",
             paint.dim(&format!("@{}, distance {}", holder.from.id, units::distance(holder.from.distance)))
@@ -289,8 +291,7 @@ pub fn object(object: &Object, most: usize, total: u64, style: Style) -> String 
     out += &rest(object.holders.len(), most, style);
     out += &format!("\n{}\n", paint.bold("Dominated by"));
     for dominator in object.dominators.iter().take(most) {
-        let name = cut(&plain(&dominator.name), 60);
-        let name = if name.is_empty() { "(root)".to_owned() } else { name };
+        let name = cut(&plain(&dominator.label), 60);
         out += &format!(
             "  {name} {}\n",
             paint.dim(&format!("@{}, retains {}", dominator.id, bytes(dominator.retained_size)))
@@ -326,8 +327,7 @@ pub fn reference(kind: &str, name: &str) -> String {
 pub fn path(steps: &[PathStep], style: Style) -> String {
     let mut out = String::new();
     for (at, step) in steps.iter().enumerate() {
-        let name = cut(&plain(&step.object.name), 60);
-        let name = if name.is_empty() { "(root)".to_owned() } else { name };
+        let name = cut(&plain(&step.object.label), 60);
         let id = style.paint.dim(&format!("@{}", step.object.id));
         if at == 0 {
             out += &format!("  {name} {id}\n");
@@ -361,10 +361,9 @@ pub fn branch(branch: &Branch, total: u64, style: Style) -> String {
                 out += &format!("{:>10} {:>6}  {prefix}└─ {text}\n", bytes(size), percent(size, total));
             }
             Line::Branch(node, prefix, mark, last) => {
-                let name = match (node.count, node.object.name.as_str()) {
-                    (1, "") => "(root)".to_owned(),
-                    (1, name) => plain(name),
-                    (n, _) => format!("{} × {}", count(n), plain(&node.class)),
+                let name = match node.count {
+                    1 => plain(&node.object.label),
+                    n => format!("{} × {}", count(n), plain(&node.class)),
                 };
                 let id = if node.count > 1 { String::new() } else { format!(" @{}", node.object.id) };
                 let room = style.width.saturating_sub(34 + prefix.chars().count()).max(24);

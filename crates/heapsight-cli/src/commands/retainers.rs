@@ -58,7 +58,7 @@ fn of_object(
             text: &|| {
                 let style = context.style();
                 let row = heapsight_query::classes::object_row(heap, ord);
-                let title = format!("{} @{}", heapsight_report::paint::plain(&row.name), row.id);
+                let title = format!("{} @{}", heapsight_report::paint::plain(&row.label), row.id);
                 let mut out = format!(
                     "{}, retains {}\n",
                     style.paint.accent(&heapsight_report::table::cut(&title, style.width)),

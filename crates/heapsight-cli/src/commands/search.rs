@@ -24,11 +24,10 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Answer, Failure> {
             text: &|| {
                 let style = context.style();
                 let title = units::number_of(found.len() as u64, "object", "objects");
+                let title = style.paint.accent(&format!("{title} with a name like `{}`", args.pattern));
                 let table = text::objects_table(&list, heap.total_size()).text(style.width, style.paint);
-                format!(
-                    "{}\n\n{table}",
-                    style.paint.accent(&format!("{title} with a name like `{}`", args.pattern))
-                )
+                let rest = text::left_out(found.len(), list.len(), "object", "objects", style);
+                format!("{title}\n{}{table}{rest}", if list.is_empty() { "" } else { "\n" })
             },
             table: Some(&|| text::objects_table(&list, heap.total_size())),
         },

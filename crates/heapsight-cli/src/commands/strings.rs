@@ -55,13 +55,15 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Answer, Failure> {
                         format!("{kind} {} ({})", units::count(*count), units::bytes(*size))
                     })
                     .collect();
+                let of_kinds =
+                    if matching.is_none() { format!(": {}", kinds.join(", ")) } else { String::new() };
                 format!(
-                    "{}\n{}, {}: {}\n\n{}",
+                    "{}\n{}, {}{of_kinds}\n\n{}{}",
                     style.paint.accent(&args.file.display().to_string()),
                     units::number_of(all, "string", "strings"),
                     units::bytes(size),
-                    kinds.join(", "),
                     text::objects_table(&list, heap.total_size()).text(style.width, style.paint),
+                    text::left_out(all as usize, list.len(), "string", "strings", style),
                 )
             },
             table: Some(&|| text::objects_table(&list, heap.total_size())),

@@ -58,12 +58,8 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Answer, Failure> {
                         names.join(", ")
                     );
                     let table = text::objects_table(&list, heap.total_size()).text(style.width, style.paint);
-                    let rest = if all > list.len() {
-                        format!("… and {} more\n", units::count((all - list.len()) as u64))
-                    } else {
-                        String::new()
-                    };
-                    format!("{}\n\n{table}{}", style.paint.accent(&title), style.paint.dim(&rest))
+                    let rest = text::left_out(all, list.len(), "object", "objects", style);
+                    format!("{}\n\n{table}{rest}", style.paint.accent(&title))
                 },
                 table: Some(&|| text::objects_table(&list, heap.total_size())),
             },
