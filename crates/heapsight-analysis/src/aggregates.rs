@@ -7,7 +7,7 @@
 //! Source: DevTools, `HeapSnapshot.ts`, `buildAggregates`, `calculateClassesRetainedSize`. Time O(N), memory O(classes +
 //! depth of the dominator tree).
 
-use heapsight_snapshot::SizeColumn;
+use heapsight_snapshot::{SizeColumn, Sizes};
 use rayon::prelude::*;
 
 use crate::{classes::Classes, dominators::DominatorTree};
@@ -66,6 +66,7 @@ pub(crate) fn class_sizes(
     let mut rows: Vec<Aggregate> = (0..classes.table.len() as u32)
         .map(|class| Aggregate { class, count: 0, self_size: 0, retained_size: 0, distance: i32::MAX })
         .collect();
+    let sizes = sizes.view();
     for (ord, (&class, &distance)) in classes.of.iter().zip(distance).enumerate() {
         let ord = ord as u32;
         let size = sizes.get(ord);
@@ -113,7 +114,8 @@ const NO_CLASS: u32 = u32::MAX;
 
 /// A walk down the dominator tree that knows in which classes it is.
 struct ClassWalk<'a, F> {
-    inputs: Inputs<'a>,
+    self_sizes: Sizes<'a>,
+    all_retained: Sizes<'a>,
     idom: &'a [u32],
     classes: &'a [u32],
     passes: &'a F,
@@ -126,7 +128,8 @@ struct ClassWalk<'a, F> {
 impl<'a, F: Fn(u32) -> bool> ClassWalk<'a, F> {
     fn new(inputs: Inputs<'a>, passes: &'a F) -> Self {
         Self {
-            inputs,
+            self_sizes: inputs.self_sizes.view(),
+            all_retained: inputs.retained.view(),
             idom: &inputs.dominators.idom,
             classes: &inputs.classes.of,
             passes,
@@ -156,7 +159,7 @@ impl<'a, F: Fn(u32) -> bool> ClassWalk<'a, F> {
     #[inline]
     fn counts(&self, ord: u32) -> bool {
         !self.inside[self.classes[ord as usize] as usize]
-            && self.inputs.self_sizes.get(ord) != 0
+            && self.self_sizes.get(ord) != 0
             && (self.passes)(ord)
     }
 
@@ -176,7 +179,7 @@ impl<'a, F: Fn(u32) -> bool> ClassWalk<'a, F> {
         if self.counts(ord) {
             opened = self.classes[ord as usize];
             let sum = &mut self.retained[opened as usize];
-            *sum = sum.saturating_add(self.inputs.retained.get(ord));
+            *sum = sum.saturating_add(self.all_retained.get(ord));
             self.inside[opened as usize] = true;
         }
         self.path.push((ord, opened));

@@ -475,6 +475,7 @@ impl NumberedTree {
 
 fn retained(vertex: &[u32], dom: &[u32], sizes: &SizeColumn, pool: &Pool) -> Option<SizeColumn> {
     let n = vertex.len() - 1;
+    let sizes = sizes.view();
     let mut sum = RunningSizes { low: pool.take()?, large: FxHashMap::default() };
     for v in 1..=n {
         sum.set(v as u32, sizes.get(vertex[v]));

@@ -33,11 +33,13 @@ pub fn statistics(names: Names<'_>, sizes: &SizeColumn) -> Statistics {
     let Names { snapshot, known, detached } = names;
     let literals = &known.literals;
     let mut s = Statistics::default();
+    let sizes = sizes.view();
+    let node_names: &[u32] = &snapshot.nodes.name;
     // Elements that kept a size of their own: they count if nothing else holds them.
     let mut elements: Vec<u32> = Vec::new();
     for (ord, &kind) in snapshot.nodes.kind.iter().enumerate() {
         let size = sizes.get(ord as u32);
-        let name = snapshot.nodes.name[ord];
+        let name = node_names[ord];
         match NodeKind(kind) {
             NodeKind::HIDDEN => s.system += size,
             NodeKind::NATIVE => {

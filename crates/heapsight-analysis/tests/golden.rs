@@ -1,7 +1,9 @@
 //! Every capture under `fixtures/`: the same numbers as DevTools for every node and every class.
 
 use heapsight_analysis::{
-    Heap, Silent, aggregates, allocations::AllocationProfile, contexts, diff, duplicates,
+    Heap, Silent, aggregates,
+    allocations::AllocationProfile,
+    contexts, diff, duplicates,
     filters::{self, Filter},
     timeline,
 };
@@ -27,7 +29,11 @@ fn every_node_has_devtools_numbers() {
         assert_eq!(u64::from(n), golden["node_count"].as_u64().unwrap(), "{name}");
         assert_eq!(snapshot.edge_count() as u64, golden["edge_count"].as_u64().unwrap(), "{name}");
         assert_eq!(heap.total_size(), golden["total_size"].as_u64().unwrap(), "{name}");
-        assert_eq!(u64::from(heap.max_js_object_id()), golden["max_js_object_id"].as_u64().unwrap(), "{name}");
+        assert_eq!(
+            u64::from(heap.max_js_object_id()),
+            golden["max_js_object_id"].as_u64().unwrap(),
+            "{name}"
+        );
         let id = |ord: u32| i64::from(snapshot.nodes.id[ord as usize]);
         check_digest(&name, &golden, "id", (0..n).map(id));
         check_digest(&name, &golden, "self_size", snapshot.nodes.self_size.iter().map(|s| s as i64));
@@ -46,7 +52,8 @@ fn every_class_has_devtools_numbers() {
     for name in fixtures::all() {
         let golden = fixtures::golden(&format!("{name}.summary"));
         let heap = open(&name);
-        let interfaces: Vec<Value> = heap.classes.interfaces.iter().map(|i| json!([i.name, i.count])).collect();
+        let interfaces: Vec<Value> =
+            heap.classes.interfaces.iter().map(|i| json!([i.name, i.count])).collect();
         assert_eq!(Value::from(interfaces), golden["interface_definitions"], "{name}: interfaces");
         let mut rows: Vec<Value> = heap
             .summary
@@ -95,12 +102,21 @@ fn named_filters_pass_what_devtools_passes() {
                 }
             };
             let passing = filter.as_ref().map(|f| filters::passing(&heap, f));
-            let mut rows =
-                aggregates::aggregates(heap.inputs(), |ord| passing.as_ref().is_none_or(|p| p.contains(ord as usize)));
+            let mut rows = aggregates::aggregates(heap.inputs(), |ord| {
+                passing.as_ref().is_none_or(|p| p.contains(ord as usize))
+            });
             let what = format!("{name}: {:?}", expected["filter"]);
             assert_eq!(rows.len() as u64, expected["classes"].as_u64().unwrap(), "{what}");
-            assert_eq!(rows.iter().map(|r| r.count).sum::<u64>(), expected["count"].as_u64().unwrap(), "{what}");
-            assert_eq!(rows.iter().map(|r| r.self_size).sum::<u64>(), expected["self"].as_u64().unwrap(), "{what}");
+            assert_eq!(
+                rows.iter().map(|r| r.count).sum::<u64>(),
+                expected["count"].as_u64().unwrap(),
+                "{what}"
+            );
+            assert_eq!(
+                rows.iter().map(|r| r.self_size).sum::<u64>(),
+                expected["self"].as_u64().unwrap(),
+                "{what}"
+            );
             let key = |row: &aggregates::Aggregate| heap.classes.table[row.class as usize].key();
             rows.sort_by(|a, b| {
                 let order = (b.retained_size, b.self_size).cmp(&(a.retained_size, a.self_size));
@@ -121,7 +137,12 @@ fn native_contexts_own_what_devtools_says() {
     for name in fixtures::all() {
         let golden = fixtures::golden(&format!("{name}.summary"));
         let heap = open(&name);
-        check_digest(&name, &golden, "native_context", contexts::attribution(&heap).into_iter().map(i64::from));
+        check_digest(
+            &name,
+            &golden,
+            "native_context",
+            contexts::attribution(&heap).into_iter().map(i64::from),
+        );
         let sizes = contexts::context_sizes(&heap);
         let expected = &golden["native_contexts"];
         assert_eq!(sizes.shared_size, expected["sharedSize"].as_u64().unwrap(), "{name}");
@@ -195,7 +216,11 @@ fn allocation_rows_and_intervals_are_devtools_rows() {
             profile.tops().iter().map(row).collect()
         });
         with_traces += usize::from(rows.is_some());
-        assert_eq!(rows.map_or(Value::Null, Value::from), golden["allocation_tops"], "{name}: allocation tops");
+        assert_eq!(
+            rows.map_or(Value::Null, Value::from),
+            golden["allocation_tops"],
+            "{name}: allocation tops"
+        );
         let intervals = timeline::timeline(&heap);
         let samples = if intervals.is_empty() {
             Value::Null

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use heapsight_analysis::{Heap, store::Overview};
+use heapsight_analysis::{Heap, Monitor, store::Overview};
 use heapsight_query::{Cache, OpenOptions, Source, Timings};
 use heapsight_report::{paint::Paint, text::Style, units};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -79,57 +79,35 @@ impl Context {
 
     /// The unfiltered Summary from the index, if there is one.
     pub(crate) fn overview(&self, path: &Path) -> Option<Overview> {
-        heapsight_query::overview(&source(path), self.options(None))
-    }
-
-    fn options<'a>(&'a self, progress: Option<&'a (dyn Fn(u64, Option<u64>) + Sync)>) -> OpenOptions<'a> {
-        OpenOptions {
-            threads: self.global.threads,
+        let options = OpenOptions {
             cache: self.cache.as_ref(),
-            progress,
             monitor: Some(&self.timings),
-        }
+            ..OpenOptions::default()
+        };
+        heapsight_query::overview(&source(path), options)
     }
 
     /// Opens a snapshot with progress on a terminal.
     pub(crate) fn open(&self, path: &Path) -> Result<Heap, Failure> {
         let source = source(path);
-        let bar = self.progress();
         let label = match &source {
             Source::Path(path) => path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
             Source::Stdin => source.to_string(),
         };
-        let hear = |bytes: u64, len: Option<u64>| {
-            if let Some(bar) = &bar {
-                if let Some(len) = len {
-                    bar.set_length(len);
-                }
-                if len == Some(bytes) {
-                    bar.set_message(format!("analysing {label}"));
-                } else if bar.message().is_empty() {
-                    bar.set_message(format!("reading {label}"));
-                }
-                bar.set_position(bytes);
-            }
+        let show = !self.global.quiet && io::stderr().is_terminal();
+        let progress = Progress { bar: show.then(Progress::new_bar), label, timings: &self.timings };
+        let hear = |bytes: u64, len: Option<u64>| progress.read(bytes, len);
+        let options = OpenOptions {
+            threads: self.global.threads,
+            cache: self.cache.as_ref(),
+            progress: Some(&hear),
+            monitor: Some(&progress),
         };
-        let result = heapsight_query::open(&source, self.options(Some(&hear)));
-        if let Some(bar) = bar {
+        let result = heapsight_query::open(&source, options);
+        if let Some(bar) = &progress.bar {
             bar.finish_and_clear();
         }
         result.map_err(|error| Failure::open(&source, &error))
-    }
-
-    fn progress(&self) -> Option<ProgressBar> {
-        if self.global.quiet || !io::stderr().is_terminal() {
-            return None;
-        }
-        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(10));
-        let style = ProgressStyle::with_template(
-            "{msg} {wide_bar:.cyan/dim} {bytes} of {total_bytes} ({bytes_per_sec}, {eta} left)",
-        );
-        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-        bar.enable_steady_tick(Duration::from_millis(200));
-        Some(bar)
     }
 
     /// Says on standard error what the user should know and need not read.
@@ -162,6 +140,56 @@ impl Context {
         if let Some(peak) = peak_memory() {
             eprintln!("{:>12}  peak resident memory", units::bytes(peak));
         }
+    }
+}
+
+/// What a person sees while a large file is opened: first the bytes, then the phases.
+struct Progress<'a> {
+    bar: Option<ProgressBar>,
+    label: String,
+    timings: &'a Timings,
+}
+
+impl Progress<'_> {
+    fn new_bar() -> ProgressBar {
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(10));
+        bar.enable_steady_tick(Duration::from_millis(100));
+        bar
+    }
+
+    fn style(bar: &ProgressBar, template: &str) {
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style);
+        }
+    }
+
+    fn read(&self, bytes: u64, len: Option<u64>) {
+        let Some(bar) = &self.bar else { return };
+        if let (Some(len), None) = (len, bar.length()) {
+            bar.set_length(len);
+            Self::style(
+                bar,
+                "{msg} {wide_bar:.cyan/dim} {bytes} of {total_bytes} ({bytes_per_sec}, {eta} left)",
+            );
+        }
+        bar.set_position(bytes);
+    }
+}
+
+impl Monitor for Progress<'_> {
+    fn begin(&self, phase: &'static str) {
+        let Some(bar) = &self.bar else { return };
+        if phase == "read" {
+            Self::style(bar, "{msg} {spinner} {bytes} ({bytes_per_sec})");
+            bar.set_message(format!("reading {}", self.label));
+        } else {
+            Self::style(bar, "{msg} {spinner} {elapsed}");
+            bar.set_message(format!("analysing {}: {phase}", self.label));
+        }
+    }
+
+    fn end(&self, phase: &'static str, took: Duration) {
+        self.timings.end(phase, took);
     }
 }
 

@@ -131,6 +131,7 @@ impl<T: Pod> Column<T> {
     }
 
     /// The items.
+    #[inline]
     pub fn as_slice(&self) -> &[T] {
         match &self.store {
             ColumnStore::Owned(buffer) => &buffer[..self.len],

@@ -34,7 +34,7 @@ pub use error::{Problem, ReadError, Section, Warning, WarningKind, Warnings};
 pub use input::Compression;
 pub use kinds::{EdgeKind, KindTable, NodeKind};
 pub use reader::{ReadOptions, read};
-pub use sizes::{SizeBuilder, SizeColumn};
+pub use sizes::{SizeBuilder, SizeColumn, Sizes};
 pub use snapshot::{EdgeColumns, NodeColumns, Snapshot};
 pub use strings::StringTable;
 pub use tables::{Location, Locations, Sample, TraceFunction, TraceNode, Traces};

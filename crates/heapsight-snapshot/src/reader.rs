@@ -551,10 +551,13 @@ fn locations(
     warnings.add(WarningKind::Location, Section::Locations, None, bad as u64, || {
         "a location of something that is not a node, ignored".to_owned()
     });
-    order.sort_by_key(|&i| objects[i as usize]);
-    order.reverse();
-    order.dedup_by_key(|&mut i| objects[i as usize]);
-    order.reverse();
+    if !order.is_sorted_by(|&a, &b| objects[a as usize] < objects[b as usize]) {
+        // V8 writes them in order; whoever does not gets them sorted, and of several for one node the last.
+        order.sort_by_key(|&i| objects[i as usize]);
+        order.reverse();
+        order.dedup_by_key(|&mut i| objects[i as usize]);
+        order.reverse();
+    }
     let pick = |column: &Buffer<u32>| -> Column<u32> {
         order.iter().map(|&i| column[i as usize]).collect::<Vec<_>>().into()
     };

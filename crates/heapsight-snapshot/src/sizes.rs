@@ -37,16 +37,13 @@ impl SizeColumn {
     /// The size of a node in bytes.
     #[inline]
     pub fn get(&self, ord: u32) -> u64 {
-        let low = self.low[ord as usize];
-        if low == LARGE { self.get_large(ord) } else { u64::from(low) }
+        self.view().get(ord)
     }
 
-    #[cold]
-    fn get_large(&self, ord: u32) -> u64 {
-        match self.large.binary_search_by_key(&ord, |&(o, _)| o) {
-            Ok(at) => self.large[at].1,
-            Err(_) => u64::from(LARGE),
-        }
+    /// The sizes for a loop: finds the column's memory once.
+    #[inline]
+    pub fn view(&self) -> Sizes<'_> {
+        Sizes { low: &self.low, large: &self.large }
     }
 
     /// Replaces the size of a node.
@@ -73,7 +70,8 @@ impl SizeColumn {
 
     /// All sizes in ordinal order.
     pub fn iter(&self) -> impl Iterator<Item = u64> + '_ {
-        (0..self.low.len() as u32).map(|ord| self.get(ord))
+        let view = self.view();
+        (0..view.low.len() as u32).map(move |ord| view.get(ord))
     }
 
     /// The 32-bit column, for passes that write it whole; positions that hold `u32::MAX` are in [`Self::large`].
@@ -89,6 +87,30 @@ impl SizeColumn {
     /// The sizes of 4 GiB - 1 and more, ascending by ordinal.
     pub fn large(&self) -> &[(u32, u64)] {
         &self.large
+    }
+}
+
+/// A column of sizes at hand.
+#[derive(Clone, Copy, Debug)]
+pub struct Sizes<'a> {
+    low: &'a [u32],
+    large: &'a [(u32, u64)],
+}
+
+impl Sizes<'_> {
+    /// The size of a node in bytes.
+    #[inline]
+    pub fn get(self, ord: u32) -> u64 {
+        let low = self.low[ord as usize];
+        if low == LARGE { self.get_large(ord) } else { u64::from(low) }
+    }
+
+    #[cold]
+    fn get_large(self, ord: u32) -> u64 {
+        match self.large.binary_search_by_key(&ord, |&(o, _)| o) {
+            Ok(at) => self.large[at].1,
+            Err(_) => u64::from(LARGE),
+        }
     }
 }
 

@@ -21,7 +21,8 @@ pub fn text(name: &str) -> Vec<u8> {
 
 /// A capture as a snapshot.
 pub fn snapshot(name: &str) -> heapsight_snapshot::Snapshot {
-    heapsight_snapshot::read(&text(name)[..], heapsight_snapshot::ReadOptions::default()).expect("fixtures are sound")
+    heapsight_snapshot::read(&text(name)[..], heapsight_snapshot::ReadOptions::default())
+        .expect("fixtures are sound")
 }
 
 /// DevTools' result for a capture: `golden("node-22.23.3.heapsnapshot.summary")`.
