@@ -36,7 +36,8 @@ pub struct ContextSizes {
     pub unattributed_size: u64,
 }
 
-fn context_set(heap: &Heap) -> BitSet {
+/// The nodes that are native contexts.
+pub fn context_set(heap: &Heap) -> BitSet {
     let plain = strings_where(heap, |raw| {
         raw == b"system / NativeContext" || raw.starts_with(b"system / NativeContext / ")
     });

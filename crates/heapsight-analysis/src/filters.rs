@@ -79,9 +79,10 @@ pub fn passing(heap: &Heap, filter: &Filter) -> BitSet {
         Filter::SharedNativeContext => owned_by(heap, SHARED),
         Filter::NoNativeContext => owned_by(heap, NO_CONTEXT),
         Filter::NativeContext(context) => owned_by(heap, *context as i32),
-        Filter::IdRange { min, max } => {
-            where_node(heap, |ord| (min + 1..=*max).contains(&u64::from(snapshot.nodes.id[ord as usize])))
-        }
+        Filter::IdRange { min, max } => where_node(heap, |ord| {
+            let id = u64::from(snapshot.nodes.id[ord as usize]);
+            id > *min && id <= *max
+        }),
         Filter::Allocation(ids) => {
             let ids: FxHashSet<u32> = ids.iter().copied().collect();
             let traces = snapshot.nodes.trace_node.as_ref();

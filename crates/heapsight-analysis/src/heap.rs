@@ -179,7 +179,7 @@ impl Heap {
         self.retained.get(self.snapshot.root).saturating_add(self.snapshot.extra_native_bytes)
     }
 
-    /// The retainers of all nodes; built at the first call, O(N + E), 8 bytes an edge and 4 a node.
+    /// The retainers of all nodes; built at the first call, O(N + E), 4 bytes an edge and 4 a node.
     pub fn retainers(&self) -> &Retainers {
         self.retainers.get_or_init(|| Retainers::build(&self.snapshot))
     }

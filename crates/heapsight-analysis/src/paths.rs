@@ -75,7 +75,7 @@ impl PathTree {
     }
 }
 
-/// The holders of a node, nearest first, as the Retainers view sorts them: by distance, then by the edge's name.
+/// The holders of a node, nearest first, as the Retainers view sorts them: by distance, then by the holder's name.
 /// Weak edges and the root's are left out unless asked for.
 pub fn holders(heap: &Heap, distance: &[i32], ord: u32, weak: bool) -> Vec<Retainer> {
     let snapshot = &heap.snapshot;
@@ -129,7 +129,7 @@ pub fn distinct_paths(heap: &Heap, distance: &[i32], ord: u32, most: usize, weak
         if !weak {
             let is_store = |ord: u32| matches!(snapshot.node_kind(ord), NodeKind::ARRAY | NodeKind::HIDDEN);
             let owner = path.iter().rev().find(|step| !is_store(step.ord)).map(|step| step.ord);
-            if owners.contains(&owner) && is_store(holder.from) {
+            if owner.is_some() && owners.contains(&owner) && is_store(holder.from) {
                 continue;
             }
             owners.push(owner);

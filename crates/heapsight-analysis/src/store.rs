@@ -7,8 +7,8 @@
 use std::io::{self, Write};
 
 use heapsight_snapshot::{
-    Column, EdgeColumns, KindTable, Location, Locations, NodeColumns, Sample, SizeColumn, Snapshot,
-    StringTable, TraceFunction, TraceNode, Traces,
+    Column, EdgeColumns, KindTable, Location, Locations, NodeColumns, Sample, Section, SizeColumn, Snapshot,
+    StringTable, TraceFunction, TraceNode, Traces, Warning, WarningKind, Warnings,
     index::{Damaged, Index, IndexWriter},
 };
 use rayon::prelude::*;
@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// Counts up whenever a stored number would come out differently: an index of another version is not used.
-pub const STORE_VERSION: u32 = 1;
+pub const STORE_VERSION: u32 = 2;
 
 /// What is stored while the dominators are still searched for.
 #[derive(Clone, Copy, Debug)]
@@ -58,8 +58,8 @@ pub struct Overview {
     pub classes: Vec<Class>,
     /// The unfiltered Summary.
     pub summary: Vec<Aggregate>,
-    /// Damage that was survived when the snapshot was read, in words.
-    pub warnings: Vec<String>,
+    /// Damage that was survived when the snapshot was read.
+    pub warnings: Warnings,
 }
 
 /// Name; script, line and column.
@@ -81,7 +81,35 @@ struct Meta {
     statistics: [u64; 8],
     classes: Vec<StoredClass>,
     summary: Vec<(u32, u64, u64, u64, i32)>,
-    warnings: Vec<String>,
+    warnings: Vec<StoredWarning>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredWarning {
+    kind: String,
+    section: String,
+    offset: Option<u64>,
+    count: u64,
+    detail: String,
+}
+
+impl StoredWarning {
+    fn new(warning: &Warning) -> Self {
+        Self {
+            kind: warning.kind.code().to_owned(),
+            section: warning.section.name().to_owned(),
+            offset: warning.offset,
+            count: warning.count,
+            detail: warning.detail.clone(),
+        }
+    }
+
+    fn add_to(&self, warnings: &mut Warnings) -> Result<(), Damaged> {
+        let kind = WarningKind::ALL.into_iter().find(|k| k.code() == self.kind).ok_or(Damaged)?;
+        let section = Section::ALL.into_iter().find(|s| s.name() == self.section).ok_or(Damaged)?;
+        warnings.add(kind, section, self.offset, self.count, || self.detail.clone());
+        Ok(())
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -183,7 +211,7 @@ pub fn write_results<W: Write>(out: &mut IndexWriter<W>, heap: &Heap) -> io::Res
             .iter()
             .map(|r| (r.class, r.count, r.self_size, r.retained_size, r.distance))
             .collect(),
-        warnings: snapshot.warnings.as_slice().iter().map(ToString::to_string).collect(),
+        warnings: snapshot.warnings.as_slice().iter().map(StoredWarning::new).collect(),
     };
     out.bytes("meta", &serde_json::to_vec(&meta)?)
 }
@@ -221,6 +249,14 @@ impl Meta {
         self.summary.iter().map(row).collect()
     }
 
+    fn warnings(&self) -> Result<Warnings, Damaged> {
+        let mut warnings = Warnings::default();
+        for warning in &self.warnings {
+            warning.add_to(&mut warnings)?;
+        }
+        Ok(warnings)
+    }
+
     fn statistics(&self) -> Statistics {
         let [total, native_total, typed_arrays, v8_heap_total, code, strings, js_arrays, system] =
             self.statistics;
@@ -238,7 +274,7 @@ pub fn read_overview(index: &Index) -> Result<Overview, Damaged> {
         statistics: meta.statistics(),
         classes: meta.class_table(),
         summary: meta.aggregates(),
-        warnings: meta.warnings,
+        warnings: meta.warnings()?,
     };
     let known = |row: &Aggregate| (row.class as usize) < overview.classes.len();
     if overview.summary.iter().all(known) { Ok(overview) } else { Err(Damaged) }
@@ -303,7 +339,7 @@ pub fn read_heap(index: &Index) -> Result<Heap, Damaged> {
         traces: read_traces(index)?,
         samples: meta.samples.iter().map(sample).collect(),
         text_bytes: meta.text_bytes,
-        ..Snapshot::default()
+        warnings: meta.warnings()?,
     };
     let known = Known::find(&snapshot);
     let heap = Heap {

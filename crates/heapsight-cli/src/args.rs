@@ -146,7 +146,7 @@ pub(crate) struct Summary {
     /// Only objects that pass a filter (see below)
     #[arg(long, value_name = "NAME")]
     pub(crate) filter: Option<String>,
-    /// List the objects of a class (name or key) instead, largest first
+    /// List the objects of a class instead, largest first: by key or name, else of all classes whose name matches
     #[arg(long, value_name = "CLASS")]
     pub(crate) instances: Option<String>,
     #[command(flatten)]
@@ -188,7 +188,7 @@ pub(crate) struct Diff {
     /// List the objects of a class that were added and that went
     #[arg(long, value_name = "CLASS", conflicts_with = "by_class")]
     pub(crate) objects: Option<String>,
-    /// Compare counts of classes instead of object ids: for snapshots of different processes
+    /// Compare counts of classes by name instead of object ids: for snapshots of different processes
     #[arg(long)]
     pub(crate) by_class: bool,
     #[command(flatten)]
@@ -230,14 +230,15 @@ pub(crate) struct Retainers {
     /// An object (`@4711`) or a class
     #[arg(value_name = "@ID|CLASS")]
     pub(crate) target: String,
-    /// Show weak holders and the root's too
+    /// Show weak holders and the root's too (of an object)
     #[arg(long)]
     pub(crate) weak: bool,
     /// Find paths that do not lead through this object; may be given several times
     #[arg(long, value_name = "@ID")]
     pub(crate) ignore: Vec<String>,
-    #[command(flatten)]
-    pub(crate) top: Top,
+    /// Paths (of a class: ways of being held) to print
+    #[arg(long, default_value_t = 5, value_name = "N")]
+    pub(crate) top: usize,
 }
 
 /// The dominator tree: which objects keep which memory alive
@@ -261,8 +262,8 @@ pub(crate) struct Dominators {
     /// Children of each object to print
     #[arg(long, default_value_t = 8, value_name = "N")]
     pub(crate) top: usize,
-    /// Leave out what retains less than this part of the heap, in percent
-    #[arg(long, default_value_t = 0.1, value_name = "PERCENT")]
+    /// Leave out what retains less than this part of what the start retains, in percent
+    #[arg(long, default_value_t = 0.1, value_name = "PERCENT", value_parser = percent)]
     pub(crate) min: f64,
     /// Put children of one class together
     #[arg(long)]
@@ -382,6 +383,12 @@ pub(crate) struct Validate {
     /// Snapshot or timeline; `-` is standard input
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
+}
+
+/// A number from 0 to 100.
+fn percent(text: &str) -> Result<f64, String> {
+    let number: f64 = text.parse().map_err(|_| "it is no number".to_owned())?;
+    if (0.0..=100.0).contains(&number) { Ok(number) } else { Err("it must be from 0 to 100".to_owned()) }
 }
 
 #[cfg(test)]

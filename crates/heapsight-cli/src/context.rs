@@ -9,6 +9,7 @@ use std::{
 use heapsight_analysis::{Heap, Monitor, store::Overview};
 use heapsight_query::{Cache, OpenOptions, Source, Timings};
 use heapsight_report::{paint::Paint, text::Style, units};
+use heapsight_snapshot::Warnings;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::{
@@ -42,6 +43,14 @@ impl Context {
             let _ = rayon::ThreadPoolBuilder::new().num_threads(global.threads).build_global();
         }
         Self { global, cache, start: Instant::now(), timings: Timings::default() }
+    }
+
+    /// Refuses options that this command would have to ignore.
+    pub(crate) fn refuse_form(&self, instead: &str) -> Result<(), Failure> {
+        if self.global.json || self.global.format.is_some() || self.global.output.is_some() {
+            return Err(Failure::new("--json, --format and --output do not apply here", instead));
+        }
+        Ok(())
     }
 
     /// The form of the answer.
@@ -119,8 +128,8 @@ impl Context {
     }
 
     /// Notes the damage that was survived.
-    pub(crate) fn note_damage(&self, path: &Path, heap: &Heap) {
-        let count = heap.snapshot.warnings.as_slice().len() as u64;
+    pub(crate) fn note_damage(&self, path: &Path, warnings: &Warnings) {
+        let count = warnings.as_slice().len() as u64;
         if count > 0 {
             let kinds = units::number_of(count, "kind", "kinds");
             self.note(&format!("the snapshot has {kinds} of damage: heapsight validate {}", path.display()));
@@ -191,6 +200,11 @@ impl Monitor for Progress<'_> {
     fn end(&self, phase: &'static str, took: Duration) {
         self.timings.end(phase, took);
     }
+}
+
+/// A file as a heading names it.
+pub(crate) fn title(path: &Path) -> String {
+    source(path).to_string()
 }
 
 fn source(path: &Path) -> Source {

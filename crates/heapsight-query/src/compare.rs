@@ -74,8 +74,21 @@ pub struct Count {
     classes: FxHashMap<Class, (u64, u64)>,
 }
 
+/// What makes classes of two snapshots the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Matching {
+    /// DevTools' key: name, script and place. For snapshots of one process.
+    Key,
+    /// The name alone: another process numbers its scripts otherwise.
+    Name,
+}
+
 /// Counts the classes of a heap under the interfaces of the last snapshot of a series.
-pub fn count(heap: &Heap, interfaces: Option<&[Interface]>) -> Result<Count, OutOfMemory> {
+pub fn count(
+    heap: &Heap,
+    interfaces: Option<&[Interface]>,
+    matching: Matching,
+) -> Result<Count, OutOfMemory> {
     let other = match interfaces {
         Some(interfaces) => {
             let pool = Pool::new(heap.snapshot.node_count());
@@ -93,9 +106,16 @@ pub fn count(heap: &Heap, interfaces: Option<&[Interface]>) -> Result<Count, Out
             sum.1 += size;
         }
     }
-    Ok(Count {
-        classes: classes.table.iter().cloned().zip(sums).filter(|(_, (count, _))| *count > 0).collect(),
-    })
+    let mut count = Count::default();
+    for (class, (members, size)) in classes.table.iter().zip(sums) {
+        if members > 0 {
+            let location = class.location.filter(|_| matching == Matching::Key);
+            let sum = count.classes.entry(Class { name: class.name.clone(), location }).or_default();
+            sum.0 += members;
+            sum.1 += size;
+        }
+    }
+    Ok(count)
 }
 
 /// A class over a series of snapshots.

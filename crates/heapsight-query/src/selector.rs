@@ -1,6 +1,6 @@
 //! What the user types to name objects, classes and filters.
 
-use heapsight_analysis::{Heap, filters::Filter};
+use heapsight_analysis::{Heap, contexts, filters::Filter};
 use regex::{Regex, RegexBuilder};
 
 /// An object or a class.
@@ -61,9 +61,14 @@ pub const FILTERS: [(&str, &str); 7] = [
 
 /// A filter from its name: one of [`FILTERS`], or `context:@ID`, or `ids:MIN..MAX`.
 pub fn filter(heap: &Heap, text: &str) -> Result<Filter, String> {
-    if let Some(id) = text.strip_prefix("context:@") {
+    if let Some(id) = text.strip_prefix("context:") {
+        let id = id.strip_prefix('@').unwrap_or(id);
         let ord = id.parse().ok().and_then(|id| heap.find_id(id));
-        return ord.map(Filter::NativeContext).ok_or_else(|| format!("there is no object `@{id}`"));
+        let ord = ord.ok_or_else(|| format!("there is no object `@{id}`"))?;
+        if !contexts::context_set(heap).contains(ord as usize) {
+            return Err(format!("object @{id} is not a native context; `heapsight stats FILE` lists them"));
+        }
+        return Ok(Filter::NativeContext(ord));
     }
     if let Some((min, max)) = text.strip_prefix("ids:").and_then(|range| range.split_once("..")) {
         let number = |text: &str| text.parse().map_err(|_| format!("`{text}` is not an object id"));

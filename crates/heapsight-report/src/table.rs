@@ -72,7 +72,7 @@ pub struct Table {
 }
 
 impl Table {
-    /// A table with these columns: heading for people, name for programs.
+    /// A table with these columns: heading for people, name for programs. A column without a heading is for programs only.
     pub fn new(columns: &[(&'static str, &'static str)]) -> Self {
         Self { columns: columns.to_vec(), rows: Vec::new() }
     }
@@ -80,6 +80,15 @@ impl Table {
     /// Adds a row.
     pub fn row(&mut self, cells: Vec<Cell>) {
         self.rows.push(cells);
+    }
+
+    /// Columns that have a heading.
+    fn columns_for_people(&self) -> Vec<usize> {
+        (0..self.columns.len()).filter(|&c| !self.columns[c].0.is_empty()).collect()
+    }
+
+    fn is_text(&self, column: usize) -> bool {
+        self.rows.first().is_none_or(|row| matches!(row[column], Cell::Text(_)))
     }
 
     /// Whether there are no rows.
@@ -93,19 +102,20 @@ impl Table {
         if self.rows.is_empty() {
             return String::new();
         }
+        let columns = self.columns_for_people();
+        let headings: Vec<String> = columns.iter().map(|&c| self.columns[c].0.to_owned()).collect();
         let shown: Vec<Vec<String>> =
-            self.rows.iter().map(|row| row.iter().map(Cell::human).collect()).collect();
-        let is_text =
-            |column: usize| self.rows.first().is_some_and(|row| matches!(row[column], Cell::Text(_)));
-        let widest = |column: usize| {
-            let cells = shown.iter().map(|row| row[column].width());
-            cells.chain([self.columns[column].0.width()]).max().unwrap_or(0)
+            self.rows.iter().map(|row| columns.iter().map(|&c| row[c].human()).collect()).collect();
+        let is_text = |at: usize| self.is_text(columns[at]);
+        let widest = |at: usize| {
+            let cells = shown.iter().map(|row| row[at].width());
+            cells.chain([headings[at].width()]).max().unwrap_or(0)
         };
-        let mut widths: Vec<usize> = (0..self.columns.len()).map(widest).collect();
-        let spacing = 2 * self.columns.len().saturating_sub(1);
+        let mut widths: Vec<usize> = (0..columns.len()).map(widest).collect();
+        let spacing = 2 * columns.len().saturating_sub(1);
         let over = (widths.iter().sum::<usize>() + spacing).saturating_sub(width);
         if over > 0
-            && let Some(column) = (0..self.columns.len()).filter(|&c| is_text(c)).max_by_key(|&c| widths[c])
+            && let Some(column) = (0..columns.len()).filter(|&c| is_text(c)).max_by_key(|&c| widths[c])
         {
             widths[column] = widths[column].saturating_sub(over).max(12);
         }
@@ -119,7 +129,6 @@ impl Table {
             }
             line.trim_end().to_owned()
         };
-        let headings: Vec<String> = self.columns.iter().map(|(heading, _)| (*heading).to_owned()).collect();
         let mut out = paint.bold(&line(&headings)) + "\n";
         for row in &shown {
             out += &line(row);
@@ -145,14 +154,12 @@ impl Table {
         let escape = |text: String| {
             text.replace('\\', "\\\\").replace('|', "\\|").replace('<', "\\<").replace('`', "\\`")
         };
-        let mut out = line(self.columns.iter().map(|(heading, _)| (*heading).to_owned()).collect());
-        let first = self.rows.first();
-        let text = |at: usize| first.is_none_or(|row| matches!(row[at], Cell::Text(_)));
-        out += &line(
-            (0..self.columns.len()).map(|at| if text(at) { "---" } else { "---:" }.to_owned()).collect(),
-        );
+        let columns = self.columns_for_people();
+        let mut out = line(columns.iter().map(|&c| self.columns[c].0.to_owned()).collect());
+        out +=
+            &line(columns.iter().map(|&c| if self.is_text(c) { "---" } else { "---:" }.to_owned()).collect());
         for row in &self.rows {
-            out += &line(row.iter().map(|cell| escape(cell.human())).collect());
+            out += &line(columns.iter().map(|&c| escape(row[c].human())).collect());
         }
         out
     }

@@ -30,6 +30,7 @@ pub fn summary_table(summary: &Summary, most: usize) -> Table {
     let total = summary.statistics.total;
     let mut table = Table::new(&[
         ("Constructor", "name"),
+        ("", "key"),
         ("Distance", "distance"),
         ("Objects", "count"),
         ("Shallow size", "self_size"),
@@ -37,9 +38,11 @@ pub fn summary_table(summary: &Summary, most: usize) -> Table {
         ("Retained size", "retained_size"),
         ("%", "retained_share"),
     ]);
+    let labels = Labels::new(summary.classes.iter().map(|class| class.name.as_str()));
     for class in summary.classes.iter().take(most) {
         table.row(vec![
-            Cell::Text(class.name.clone()),
+            Cell::Text(labels.of(&class.name, &class.key)),
+            Cell::Text(class.key.clone()),
             Cell::Distance(class.distance),
             Cell::Count(class.count),
             Cell::Bytes(class.self_size),
@@ -51,16 +54,55 @@ pub fn summary_table(summary: &Summary, most: usize) -> Table {
     table
 }
 
+/// Names of classes for people: classes that share a name are told apart by the place of their constructor.
+struct Labels<'a>(std::collections::HashMap<&'a str, u32>);
+
+impl<'a> Labels<'a> {
+    fn new(names: impl Iterator<Item = &'a str>) -> Self {
+        let mut counts = std::collections::HashMap::new();
+        for name in names {
+            *counts.entry(name).or_default() += 1;
+        }
+        Self(counts)
+    }
+
+    fn of(&self, name: &str, key: &str) -> String {
+        if self.0.get(name).is_none_or(|&count| count < 2) {
+            return name.to_owned();
+        }
+        // `script,line,column,name`, or `,name` of what has no place.
+        let mut parts = key.splitn(4, ',');
+        match (parts.next(), parts.next().and_then(|n| n.parse::<u32>().ok())) {
+            (Some(script), Some(line)) if !script.is_empty() => {
+                format!("{name} (script {script}, line {})", line.saturating_add(1))
+            }
+            _ => name.to_owned(),
+        }
+    }
+}
+
 /// The Summary.
-pub fn summary(summary: &Summary, most: usize, title: &str, style: Style) -> String {
+pub fn summary(summary: &Summary, most: usize, title: &str, selected: bool, style: Style) -> String {
     let s = summary.statistics;
-    let mut out = format!(
-        "{}\n{} in {} and {}\n\n",
-        style.paint.accent(title),
+    let all = format!(
+        "{} in {} and {}",
         bytes(s.total),
         number_of(summary.nodes, "object", "objects"),
         number_of(summary.edges, "reference", "references"),
     );
+    let mut out = format!("{}\n", style.paint.accent(title));
+    if selected {
+        let size = summary.classes.iter().map(|c| c.self_size).sum();
+        let objects = summary.classes.iter().map(|c| c.count).sum();
+        let part = percent(size, s.total);
+        out +=
+            &format!("{} ({part}) in {} of {all}\n\n", bytes(size), number_of(objects, "object", "objects"));
+    } else {
+        out += &format!("{all}\n\n");
+    }
+    if summary.classes.is_empty() {
+        return out + "No class matches.\n";
+    }
     out += &summary_table(summary, most).text(style.width, style.paint);
     out += &left_out(summary.classes.len(), most, "class", "classes", style);
     out
@@ -123,6 +165,7 @@ pub fn statistics_table(s: &heapsight_analysis::statistics::Statistics) -> Table
 pub fn comparison_table(comparison: &Comparison, most: usize) -> Table {
     let mut table = Table::new(&[
         ("Constructor", "name"),
+        ("", "key"),
         ("New", "added_count"),
         ("Deleted", "removed_count"),
         ("Delta", "count_delta"),
@@ -130,9 +173,11 @@ pub fn comparison_table(comparison: &Comparison, most: usize) -> Table {
         ("Freed size", "removed_size"),
         ("Size delta", "size_delta"),
     ]);
+    let labels = Labels::new(comparison.classes.iter().map(|class| class.name.as_str()));
     for class in comparison.classes.iter().take(most) {
         table.row(vec![
-            Cell::Text(class.name.clone()),
+            Cell::Text(labels.of(&class.name, &class.key)),
+            Cell::Text(class.key.clone()),
             Cell::Count(class.added_count),
             Cell::Count(class.removed_count),
             Cell::SignedCount(class.count_delta()),
@@ -145,7 +190,13 @@ pub fn comparison_table(comparison: &Comparison, most: usize) -> Table {
 }
 
 /// The Comparison.
-pub fn comparison(comparison: &Comparison, most: usize, old: &str, new: &str, style: Style) -> String {
+pub fn comparison(
+    comparison: &Comparison,
+    most: usize,
+    (old, new): (&str, &str),
+    selected: bool,
+    style: Style,
+) -> String {
     let sum = |f: &dyn Fn(&heapsight_analysis::diff::ClassDiff) -> u64| {
         comparison.classes.iter().map(f).sum::<u64>()
     };
@@ -166,7 +217,7 @@ pub fn comparison(comparison: &Comparison, most: usize, old: &str, new: &str, st
         );
     }
     if comparison.classes.is_empty() {
-        return out + "No class changed.\n";
+        return out + if selected { "No class that matches changed.\n" } else { "No class changed.\n" };
     }
     out.push('\n');
     out += &comparison_table(comparison, most).text(style.width, style.paint);
@@ -190,7 +241,11 @@ const HEADINGS: [(&str, &str); 9] = [
 /// The table of a series.
 pub fn growth_table(rows: &[Growth], most: usize) -> Table {
     let snapshots = rows.first().map_or(0, |r| r.counts.len());
-    let mut columns = vec![("Constructor", "name"), ("Grows", "grows_every_time")];
+    let mut columns = vec![("Constructor", "name"), ("", "key")];
+    let is_series = snapshots > 2;
+    if is_series {
+        columns.push(("Grows", "grows_every_time"));
+    }
     // Of a long series the first and the last are shown.
     let shown: Vec<usize> = if snapshots <= HEADINGS.len() {
         columns.extend(&HEADINGS[..snapshots]);
@@ -201,9 +256,13 @@ pub fn growth_table(rows: &[Growth], most: usize) -> Table {
     };
     columns.extend([("Delta", "count_delta"), ("Size", "size"), ("Size delta", "size_delta")]);
     let mut table = Table::new(&columns);
+    let labels = Labels::new(rows.iter().map(|row| row.name.as_str()));
     for row in rows.iter().take(most) {
         let every = if row.grows_every_time() { "every time" } else { "" };
-        let mut cells = vec![Cell::Text(row.name.clone()), Cell::Text(every.to_owned())];
+        let mut cells = vec![Cell::Text(labels.of(&row.name, &row.key)), Cell::Text(row.key.clone())];
+        if is_series {
+            cells.push(Cell::Text(every.to_owned()));
+        }
         cells.extend(shown.iter().map(|&i| Cell::Count(row.counts[i])));
         cells.push(Cell::SignedCount(row.count_delta()));
         cells.push(Cell::Bytes(row.sizes.last().copied().unwrap_or(0)));
@@ -216,12 +275,13 @@ pub fn growth_table(rows: &[Growth], most: usize) -> Table {
 /// A series.
 pub fn growth(files: &[String], rows: &[Growth], most: usize, style: Style) -> String {
     let every = rows.iter().filter(|r| r.grows_every_time()).count();
-    let mut out = format!(
-        "{}\n{} of {} that changed grew in every snapshot\n\n",
-        style.paint.accent(&files.join(" -> ")),
-        count(every as u64),
-        number_of(rows.len() as u64, "class", "classes"),
-    );
+    let mut out = format!("{}\n", style.paint.accent(&files.join(" -> ")));
+    let changed = number_of(rows.len() as u64, "class", "classes");
+    out += &if files.len() > 2 {
+        format!("{} of {changed} that changed grew in every snapshot\n\n", count(every as u64))
+    } else {
+        format!("{changed} changed\n\n")
+    };
     out += &growth_table(rows, most).text(style.width, style.paint);
     out += &left_out(rows.len(), most, "class", "classes", style);
     out
@@ -289,7 +349,9 @@ pub fn object(object: &Object, most: usize, total: u64, style: Style) -> String 
         );
     }
     out += &rest(object.holders.len(), most, style);
-    out += &format!("\n{}\n", paint.bold("Dominated by"));
+    if !object.dominators.is_empty() {
+        out += &format!("\n{}\n", paint.bold("Dominated by"));
+    }
     for dominator in object.dominators.iter().take(most) {
         let name = cut(&plain(&dominator.label), 60);
         out += &format!(
@@ -366,13 +428,17 @@ pub fn branch(branch: &Branch, total: u64, style: Style) -> String {
                     n => format!("{} × {}", count(n), plain(&node.class)),
                 };
                 let id = if node.count > 1 { String::new() } else { format!(" @{}", node.object.id) };
+                let hidden = match node.more.0 {
+                    n if n > 0 && node.children.is_empty() => format!(" … {} below", count(n)),
+                    _ => String::new(),
+                };
                 let room = style.width.saturating_sub(34 + prefix.chars().count()).max(24);
                 out += &format!(
                     "{:>10} {:>6}  {prefix}{mark}{}{}\n",
                     bytes(node.retained_size),
                     percent(node.retained_size, total),
                     cut(&name, room),
-                    style.paint.dim(&id),
+                    style.paint.dim(&(id + &hidden)),
                 );
                 let below = match (mark.is_empty(), last) {
                     (true, _) => String::new(),

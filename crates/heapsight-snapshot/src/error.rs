@@ -33,6 +33,20 @@ pub enum Section {
 }
 
 impl Section {
+    /// All parts.
+    pub const ALL: [Self; 10] = [
+        Self::TopLevel,
+        Self::Header,
+        Self::Nodes,
+        Self::Edges,
+        Self::TraceFunctions,
+        Self::TraceTree,
+        Self::Samples,
+        Self::Locations,
+        Self::Strings,
+        Self::Unknown,
+    ];
+
     /// The key of the part in the file.
     pub const fn name(self) -> &'static str {
         match self {

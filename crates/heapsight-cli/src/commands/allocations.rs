@@ -9,7 +9,7 @@ use heapsight_query::object::function_place;
 use heapsight_report::{
     paint::plain,
     table::{Cell, Table},
-    units,
+    text, units,
 };
 use serde_json::{Value, json};
 
@@ -23,7 +23,7 @@ use crate::{
 
 pub(super) fn run(context: &Context, args: &Args) -> Result<Answer, Failure> {
     let heap = context.open(&args.file)?;
-    context.note_damage(&args.file, &heap);
+    context.note_damage(&args.file, &heap.snapshot.warnings);
     if args.intervals {
         return intervals(context, args, &heap);
     }
@@ -239,7 +239,8 @@ fn intervals(context: &Context, args: &Args, heap: &Heap) -> Result<Answer, Fail
             },
             text: &|| {
                 let style = context.style();
-                table().text(style.width, style.paint)
+                let rest = text::left_out(intervals.len(), rows, "interval", "intervals", style);
+                table().text(style.width, style.paint) + &rest
             },
             table: Some(&table),
         },

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use heapsight_analysis::{Heap, diff::changed_nodes};
 use heapsight_query::{
-    classes::object_row,
-    compare::{self, Count},
+    classes::{ObjectRow, object_row},
+    compare::{self, Count, Matching},
 };
 use heapsight_report::{json, text, units};
 use serde_json::json;
@@ -22,8 +22,8 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Answer, Failure> {
     let [old_path, new_path] = [&args.files[0], &args.files[1]];
     let old = context.open(old_path)?;
     let new = context.open(new_path)?;
-    context.note_damage(old_path, &old);
-    context.note_damage(new_path, &new);
+    context.note_damage(old_path, &old.snapshot.warnings);
+    context.note_damage(new_path, &new.snapshot.warnings);
     if let Some(name) = &args.objects {
         return objects(context, (&old, &new), name, rows);
     }
@@ -32,7 +32,10 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Answer, Failure> {
         context,
         Forms {
             json: &|| json::comparison(&comparison, args.top.top),
-            text: &|| text::comparison(&comparison, rows, &name(old_path), &name(new_path), context.style()),
+            text: &|| {
+                let (old, new) = (name(old_path), name(new_path));
+                text::comparison(&comparison, rows, (&old, &new), class.is_some(), context.style())
+            },
             table: Some(&|| text::comparison_table(&comparison, rows)),
         },
     )?;
@@ -40,7 +43,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Answer, Failure> {
 }
 
 fn name(path: &Path) -> String {
-    path.display().to_string()
+    crate::context::title(path)
 }
 
 fn series(
@@ -50,12 +53,13 @@ fn series(
     rows: usize,
 ) -> Result<Answer, Failure> {
     // The last snapshot's interfaces class all of them, so it is opened first; one is in memory at a time.
+    let matching = if args.by_class { Matching::Name } else { Matching::Key };
     let mut counts: Vec<Count> = Vec::new();
     let mut interfaces = None;
     for path in args.files.iter().rev() {
         let heap = context.open(path)?;
-        context.note_damage(path, &heap);
-        counts.push(compare::count(&heap, interfaces.as_deref())?);
+        context.note_damage(path, &heap.snapshot.warnings);
+        counts.push(compare::count(&heap, interfaces.as_deref(), matching)?);
         interfaces.get_or_insert_with(|| heap.classes.interfaces.clone());
     }
     counts.reverse();
@@ -101,16 +105,14 @@ fn objects(
             },
             text: &|| {
                 let style = context.style();
-                let part = |title: &str, list: &[heapsight_query::classes::ObjectRow], total: u64| {
+                let part = |title: &str, list: &[ObjectRow], total: u64| {
                     let shown = &list[..rows.min(list.len())];
                     let title =
                         format!("{} {title}", units::number_of(list.len() as u64, "object", "objects"));
                     let table = text::objects_table(shown, total).text(style.width, style.paint);
-                    format!(
-                        "{}\n{}",
-                        style.paint.accent(&title),
-                        if list.is_empty() { String::new() } else { table }
-                    )
+                    let rest = text::left_out(list.len(), rows, "object", "objects", style);
+                    let gap = if shown.is_empty() { "" } else { "\n" };
+                    format!("{}\n{gap}{table}{rest}", style.paint.accent(&title))
                 };
                 let (added, removed) =
                     (part("added", &added, new.total_size()), part("gone", &removed, old.total_size()));

@@ -8,7 +8,7 @@ use crate::{Answer, args::Dominators as Args, context::Context, failure::Failure
 
 pub(super) fn run(context: &Context, args: &Args) -> Result<Answer, Failure> {
     let heap = context.open(&args.file)?;
-    context.note_damage(&args.file, &heap);
+    context.note_damage(&args.file, &heap.snapshot.warnings);
     let start = match &args.object {
         Some(text) => super::object(&heap, text)?,
         None => heap.snapshot.root,

@@ -7,6 +7,7 @@ use heapsight_report::export;
 use crate::{Answer, args::Export as Args, context::Context, failure::Failure};
 
 pub(super) fn run(context: &Context, args: &Args) -> Result<Answer, Failure> {
+    context.refuse_form("name the files with --nodes and --edges; the form is CSV")?;
     let stdout = |path: &Option<std::path::PathBuf>| path.as_deref() == Some(Path::new("-"));
     if stdout(&args.nodes) && stdout(&args.edges) {
         return Err(Failure::new(
@@ -18,7 +19,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Answer, Failure> {
     let nodes = args.nodes.as_deref().map(|path| context.output_to(path)).transpose()?;
     let edges = args.edges.as_deref().map(|path| context.output_to(path)).transpose()?;
     let heap = context.open(&args.file)?;
-    context.note_damage(&args.file, &heap);
+    context.note_damage(&args.file, &heap.snapshot.warnings);
     if let Some(mut output) = nodes {
         export::nodes(&heap, &mut output)?;
         output.finish()?;

@@ -86,8 +86,11 @@ fn pattern(text: Option<&str>) -> Result<Option<Regex>, Failure> {
 }
 
 fn bad_pattern(error: &regex::Error) -> Failure {
+    // The library draws a picture of the place; the last line says what is wrong.
+    let text = error.to_string();
+    let reason = text.lines().last().unwrap_or_default().trim_start_matches("error: ");
     Failure::new(
-        format!("the pattern is no regular expression: {error}"),
+        format!("the pattern is no regular expression: {reason}"),
         "text without slashes is taken as it is",
     )
 }

@@ -13,12 +13,9 @@ use serde_json::{Value, json};
 use super::{Forms, write};
 use crate::{Answer, args::Retainers as Args, context::Context, failure::Failure};
 
-/// Paths that a person wants to see at first.
-const PATHS: usize = 5;
-
 pub(super) fn run(context: &Context, args: &Args) -> Result<Answer, Failure> {
     let heap = context.open(&args.file)?;
-    context.note_damage(&args.file, &heap);
+    context.note_damage(&args.file, &heap.snapshot.warnings);
     let mut ignored = BitSet::new(heap.snapshot.node_count());
     for text in &args.ignore {
         ignored.insert(super::object(&heap, text)? as usize);
@@ -31,9 +28,12 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Answer, Failure> {
             .ok_or(heapsight_analysis::OutOfMemory)?;
         &without
     };
-    let most = args.top.top.unwrap_or(PATHS);
+    let most = args.top;
     match Selector::parse(&args.target) {
         Selector::Object(_) => of_object(context, args, &heap, distance, most),
+        Selector::Class(_) if args.weak => {
+            Err(Failure::new("--weak shows the holders of one object", "name an object: @ID"))
+        }
         Selector::Class(name) => of_class(context, &heap, distance, &name, most),
     }
 }
@@ -137,7 +137,11 @@ fn of_class(
                     out += &format!("\n{}\n{}", style.paint.bold(&title), text::path(&steps, style));
                 }
                 if groups.len() > most {
-                    out += &format!("\n… and {} more ways\n", units::count((groups.len() - most) as u64));
+                    let rest = units::number_of((groups.len() - most) as u64, "other way", "other ways");
+                    out += &format!(
+                        "\n{}\n",
+                        style.paint.dim(&format!("… and {rest} (--top {} shows all)", groups.len()))
+                    );
                 }
                 out
             },

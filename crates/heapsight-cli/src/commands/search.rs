@@ -11,7 +11,7 @@ use crate::{Answer, args::Search as Args, context::Context, failure::Failure};
 pub(super) fn run(context: &Context, args: &Args) -> Result<Answer, Failure> {
     let pattern = selector::pattern(&args.pattern).map_err(|e| bad_pattern(&e))?;
     let heap = context.open(&args.file)?;
-    context.note_damage(&args.file, &heap);
+    context.note_damage(&args.file, &heap.snapshot.warnings);
     let found = search(&heap, &pattern);
     let mut shown = found.clone();
     shown.sort_by_key(|&ord| (std::cmp::Reverse(heap.retained.get(ord)), ord));

@@ -8,7 +8,7 @@ use crate::{Answer, args::Show as Args, context::Context, failure::Failure};
 
 pub(super) fn run(context: &Context, args: &Args) -> Result<Answer, Failure> {
     let heap = context.open(&args.file)?;
-    context.note_damage(&args.file, &heap);
+    context.note_damage(&args.file, &heap.snapshot.warnings);
     let ord = super::object(&heap, &args.object)?;
     let object = object::object(&heap, ord, args.weak);
     write(

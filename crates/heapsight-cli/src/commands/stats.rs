@@ -13,7 +13,7 @@ use crate::{Answer, args::Stats as Args, context::Context, failure::Failure};
 
 pub(super) fn run(context: &Context, args: &Args) -> Result<Answer, Failure> {
     let heap = context.open(&args.file)?;
-    context.note_damage(&args.file, &heap);
+    context.note_damage(&args.file, &heap.snapshot.warnings);
     let sizes = context_sizes(&heap);
     let total = heap.total_size();
     let contexts = || {
@@ -55,7 +55,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Answer, Failure> {
                 let style = context.style();
                 format!(
                     "{}\n{}, {}, {}, {}\n\n{}\n{}",
-                    style.paint.accent(&args.file.display().to_string()),
+                    style.paint.accent(&crate::context::title(&args.file)),
                     units::number_of(heap.snapshot.node_count() as u64, "object", "objects"),
                     units::number_of(heap.snapshot.edge_count() as u64, "reference", "references"),
                     units::number_of(heap.snapshot.strings.len() as u64, "name", "names"),

@@ -10,7 +10,7 @@ use crate::{Answer, args::Strings as Args, context::Context, failure::Failure};
 pub(super) fn run(context: &Context, args: &Args) -> Result<Answer, Failure> {
     let matching = pattern(args.pattern.as_deref())?;
     let heap = context.open(&args.file)?;
-    context.note_damage(&args.file, &heap);
+    context.note_damage(&args.file, &heap.snapshot.warnings);
     let rows = context.rows(args.top.top);
     let style = context.style();
     if args.duplicates {
@@ -21,13 +21,14 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Answer, Failure> {
                 json: &|| json::duplicates(&duplicates, args.top.top),
                 text: &|| {
                     format!(
-                        "{}\n{} in {} of equal text take {}; keeping one of each would save {}\n\n{}",
-                        style.paint.accent(&args.file.display().to_string()),
+                        "{}\n{} in {} of equal text take {}; keeping one of each would save {}\n\n{}{}",
+                        style.paint.accent(&crate::context::title(&args.file)),
                         units::number_of(duplicates.strings, "string", "strings"),
                         units::number_of(duplicates.groups.len() as u64, "group", "groups"),
                         units::bytes(duplicates.self_size),
                         units::bytes(duplicates.wasted),
                         text::duplicates_table(&duplicates, rows).text(style.width, style.paint),
+                        text::left_out(duplicates.groups.len(), rows, "group", "groups", style),
                     )
                 },
                 table: Some(&|| text::duplicates_table(&duplicates, rows)),
@@ -45,6 +46,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Answer, Failure> {
                     .iter()
                     .map(|(kind, count, size)| json!({"type": kind, "count": count, "self_size": size}))
                     .collect();
+                let kinds = if matching.is_none() { Value::from(kinds) } else { Value::Null };
                 json!({"count": all, "self_size": size, "types": kinds,
                 "strings": list.iter().map(json::object_row).collect::<Vec<_>>()})
             },
@@ -59,7 +61,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Answer, Failure> {
                     if matching.is_none() { format!(": {}", kinds.join(", ")) } else { String::new() };
                 format!(
                     "{}\n{}, {}{of_kinds}\n\n{}{}",
-                    style.paint.accent(&args.file.display().to_string()),
+                    style.paint.accent(&crate::context::title(&args.file)),
                     units::number_of(all, "string", "strings"),
                     units::bytes(size),
                     text::objects_table(&list, heap.total_size()).text(style.width, style.paint),

@@ -29,10 +29,11 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Answer, Failure> {
         && args.instances.is_none()
         && let Some(overview) = context.overview(&args.file)
     {
+        context.note_damage(&args.file, &overview.warnings);
         return print(context, args, &classes::summary_of_overview(&overview, sort, class.as_ref()));
     }
     let heap = context.open(&args.file)?;
-    context.note_damage(&args.file, &heap);
+    context.note_damage(&args.file, &heap.snapshot.warnings);
     let filter = args.filter.as_deref().map(|name| selector::filter(&heap, name)).transpose();
     let filter = filter.map_err(|what| Failure::new(what, "`heapsight summary --help` lists the filters"))?;
     if let Some(name) = &args.instances {
@@ -71,7 +72,8 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Answer, Failure> {
 
 fn print(context: &Context, args: &Args, summary: &Summary) -> Result<Answer, Failure> {
     let rows = context.rows(args.top.top);
-    let mut title = args.file.display().to_string();
+    let mut title = crate::context::title(&args.file);
+    let selected = args.filter.is_some() || args.class.is_some();
     if let Some(filter) = &args.filter {
         title += &format!(", filter {filter}");
     }
@@ -79,7 +81,7 @@ fn print(context: &Context, args: &Args, summary: &Summary) -> Result<Answer, Fa
         context,
         Forms {
             json: &|| json::summary(summary, args.top.top),
-            text: &|| text::summary(summary, rows, &title, context.style()),
+            text: &|| text::summary(summary, rows, &title, selected, context.style()),
             table: Some(&|| text::summary_table(summary, rows)),
         },
     )?;
