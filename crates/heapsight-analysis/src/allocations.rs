@@ -24,10 +24,10 @@ pub struct Allocated {
 
 impl Allocated {
     fn add(&mut self, other: Self) {
-        self.count += other.count;
-        self.size += other.size;
-        self.live_count += other.live_count;
-        self.live_size += other.live_size;
+        self.count = self.count.saturating_add(other.count);
+        self.size = self.size.saturating_add(other.size);
+        self.live_count = self.live_count.saturating_add(other.live_count);
+        self.live_size = self.live_size.saturating_add(other.live_size);
     }
 }
 
@@ -74,7 +74,7 @@ impl<'a> AllocationProfile<'a> {
             let id = heap.snapshot.nodes.trace_node.as_ref().map_or(0, |column| column[ord as usize]);
             let slot = live.entry(id).or_default();
             slot.0 += 1;
-            slot.1 += heap.snapshot.nodes.self_size.get(ord);
+            slot.1 = slot.1.saturating_add(heap.snapshot.nodes.self_size.get(ord));
         }
         Some(Self { heap, live })
     }

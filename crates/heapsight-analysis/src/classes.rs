@@ -69,8 +69,9 @@ pub fn classes(names: Names<'_>, interfaces: Option<&[Interface]>, pool: &Pool) 
     let object = interner.name(b"Object");
     let shape_names: Vec<u32> =
         matches.iter().map(|m| m.map_or(object, |index| interface_names[index as usize])).collect();
-    let kind_names: Vec<Option<u32>> = (0..snapshot.node_kinds.names().len() as u8)
+    let kind_names: Vec<Option<u32>> = (0..snapshot.node_kinds.names().len())
         .map(|kind| {
+            let kind = kind as u8;
             let name = match NodeKind(kind) {
                 NodeKind::OBJECT | NodeKind::NATIVE => return None,
                 NodeKind::HIDDEN => "(system)".to_owned(),

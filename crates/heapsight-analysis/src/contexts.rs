@@ -133,11 +133,12 @@ pub fn context_sizes(heap: &Heap) -> ContextSizes {
     for (ord, owner) in attribution(heap).into_iter().enumerate() {
         let size = heap.snapshot.nodes.self_size.get(ord as u32);
         match owner {
-            SHARED => sizes.shared_size += size,
-            NO_CONTEXT => sizes.unattributed_size += size,
+            SHARED => sizes.shared_size = sizes.shared_size.saturating_add(size),
+            NO_CONTEXT => sizes.unattributed_size = sizes.unattributed_size.saturating_add(size),
             owner => {
                 if let Some(&at) = slot.get(&owner) {
-                    sizes.contexts[at].attributed_size += size;
+                    let sum = &mut sizes.contexts[at].attributed_size;
+                    *sum = sum.saturating_add(size);
                 }
             }
         }

@@ -57,7 +57,7 @@ fn by_name(snapshot: &Snapshot) -> Option<Column<u8>> {
     let mut states: Option<Vec<u8>> = None;
     for (ord, &kind) in snapshot.nodes.kind.iter().enumerate() {
         if NodeKind(kind) == NodeKind::NATIVE
-            && snapshot.strings.raw(snapshot.nodes.name[ord]).starts_with(b"Detached ")
+            && snapshot.strings.wtf8(snapshot.nodes.name[ord]).starts_with(b"Detached ")
         {
             states.get_or_insert_with(|| vec![0; snapshot.node_count()])[ord] = DETACHED;
         }

@@ -191,12 +191,12 @@ impl<'a> Walk<'a> {
         }
         if source == Source::MapDescriptors {
             let index = if kind.has_numeric_name() {
-                Some(u64::from(name))
+                Some(f64::from(name))
             } else {
                 leading_integer(&snapshot.strings.get(name))
             };
             // A name that is no number passes neither comparison in JavaScript, and is followed.
-            return index.is_some_and(|index| index >= 2 && index % 3 == 1);
+            return index.is_some_and(|index| index >= 2.0 && index % 3.0 == 1.0);
         }
         if kind == EdgeKind::INTERNAL
             && let Some(entry) = self.known.weak_map_edge(name)
@@ -216,9 +216,36 @@ enum Source {
     Other,
 }
 
-/// JavaScript's `parseInt(text, 10)` for what can stand here: white space, digits.
-pub(crate) fn leading_integer(text: &str) -> Option<u64> {
-    let text = text.trim_start();
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    text[..digits].parse().ok()
+/// JavaScript's `parseInt(text, 10)`: white space, a sign, digits; `None` for "not a number".
+pub(crate) fn leading_integer(text: &str) -> Option<f64> {
+    let space = |c: char| c == '\u{feff}' || (c.is_whitespace() && c != '\u{85}');
+    let text = text.trim_start_matches(space);
+    let sign = usize::from(text.starts_with(['+', '-']));
+    let digits = text[sign..].bytes().take_while(u8::is_ascii_digit).count();
+    if digits == 0 {
+        return None;
+    }
+    text[..sign + digits].parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::leading_integer;
+
+    #[test]
+    fn integers_are_parsed_as_javascript_does() {
+        let cases = [
+            ("7", 7.0),
+            (" \u{feff}+7x", 7.0),
+            ("-12 3", -12.0),
+            ("007", 7.0),
+            ("9".repeat(30).leak(), 1e30),
+        ];
+        for (text, number) in cases {
+            assert_eq!(leading_integer(text), Some(number), "{text}");
+        }
+        for text in ["", "x7", "+", "\u{85}7", "Infinity"] {
+            assert_eq!(leading_integer(text), None, "{text}");
+        }
+    }
 }

@@ -193,6 +193,10 @@ impl Walk<'_> {
     /// Passes one edge of the root, which has number 1, and all that it leads to.
     fn pass_root_edge(&mut self, edge: usize) {
         let target = self.snapshot.edges.to[edge];
+        if target == self.snapshot.root {
+            // A root that is a page root itself: all that it holds is the page's.
+            self.rules.skipped.push(target);
+        }
         if !self.rules.is_essential(self.snapshot.root, edge) {
             return;
         }

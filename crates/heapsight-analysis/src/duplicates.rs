@@ -140,8 +140,8 @@ pub fn duplicates(heap: &Heap) -> Vec<DuplicateGroup> {
         }
         let row = &mut list[place[group]];
         row.count += 1;
-        row.self_size += heap.snapshot.nodes.self_size.get(ord);
-        row.retained_size += heap.retained.get(ord);
+        row.self_size = row.self_size.saturating_add(heap.snapshot.nodes.self_size.get(ord));
+        row.retained_size = row.retained_size.saturating_add(heap.retained.get(ord));
     }
     // DevTools lists groups of cut-off strings after the others where the sizes are equal.
     list.sort_by_key(|g| (std::cmp::Reverse(g.retained_size), g.truncated));

@@ -107,7 +107,7 @@ fn owned_by(heap: &Heap, owner: i32) -> BitSet {
     where_node(heap, |ord| owners[ord as usize] == owner)
 }
 
-/// The strings, by index, whose raw bytes pass.
+/// The strings, by index, whose text passes.
 pub(crate) fn strings_where(heap: &Heap, test: impl Fn(&[u8]) -> bool + Sync) -> BitSet {
     let strings = &heap.snapshot.strings;
     let words = (0..strings.len().div_ceil(64))
@@ -116,7 +116,7 @@ pub(crate) fn strings_where(heap: &Heap, test: impl Fn(&[u8]) -> bool + Sync) ->
             let indices = word * 64..(word * 64 + 64).min(strings.len());
             indices
                 .enumerate()
-                .fold(0, |bits, (i, index)| bits | u64::from(test(strings.raw(index as u32))) << i)
+                .fold(0, |bits, (i, index)| bits | u64::from(test(&strings.wtf8(index as u32))) << i)
         })
         .collect();
     BitSet::from_words(words, strings.len())

@@ -108,8 +108,9 @@ impl Heap {
             rayon::join(
                 || phase(monitor, "dominators", || dominators(snapshot, known, pool, monitor)),
                 || {
-                    let own =
-                        phase(monitor, "shallow sizes", || own_sizes(snapshot, known, raw_sizes, pool))?;
+                    let own = phase(monitor, "shallow sizes", || {
+                        own_sizes(snapshot, known, detached, raw_sizes, pool)
+                    })?;
                     let distance = phase(monitor, "distances", || distances(snapshot, known, pool))?;
                     let names = Names { snapshot, known, detached };
                     let classes = phase(monitor, "classes", || classes(names, None, pool))?;

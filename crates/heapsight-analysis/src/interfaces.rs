@@ -160,6 +160,8 @@ fn candidate(names: Names<'_>, ord: u32) -> (String, Vec<Box<str>>) {
 /// Finds interfaces by the property that the fewest of them have.
 struct Matcher<'a> {
     interfaces: &'a [Interface],
+    /// For each interface its properties and how often it lists them.
+    needed: Vec<FxHashMap<&'a str, u32>>,
     /// Interfaces to try for an object that has the property.
     by_rarest: FxHashMap<&'a str, Vec<u32>>,
 }
@@ -172,13 +174,21 @@ impl<'a> Matcher<'a> {
                 *users.entry(property).or_default() += 1;
             }
         }
+        let count = |interface: &'a Interface| {
+            let mut needed: FxHashMap<&str, u32> = FxHashMap::default();
+            for property in &interface.properties {
+                *needed.entry(property).or_default() += 1;
+            }
+            needed
+        };
+        let needed = interfaces.iter().map(count).collect();
         let mut by_rarest: FxHashMap<&str, Vec<u32>> = FxHashMap::default();
         for (index, interface) in interfaces.iter().enumerate() {
             if let Some(rarest) = interface.properties.iter().min_by_key(|p| users[&***p]) {
                 by_rarest.entry(rarest).or_default().push(index as u32);
             }
         }
-        Self { interfaces, by_rarest }
+        Self { interfaces, needed, by_rarest }
     }
 
     fn best(&self, names: Names<'_>, ord: u32) -> Option<u32> {
@@ -194,19 +204,14 @@ impl<'a> Matcher<'a> {
                     let current = self.interfaces[b as usize].properties.len();
                     properties.len() > current || (properties.len() == current && index < b)
                 });
-                if better && contains_all(&own, properties) {
+                let contains = |(property, &needed): (&&str, &u32)| {
+                    own.get(*property).is_some_and(|&count| count >= needed)
+                };
+                if better && self.needed[index as usize].iter().all(contains) {
                     best = Some(index);
                 }
             }
         }
         best
     }
-}
-
-/// Whether all properties occur, as often as they are listed.
-fn contains_all(own: &FxHashMap<Box<str>, u32>, properties: &[Box<str>]) -> bool {
-    properties.iter().enumerate().all(|(i, property)| {
-        let needed = properties[..=i].iter().filter(|p| *p == property).count() as u32;
-        own.get(property).is_some_and(|&count| count >= needed)
-    })
 }

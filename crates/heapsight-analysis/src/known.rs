@@ -11,6 +11,7 @@ use rustc_hash::FxHashMap;
 #[derive(Clone, Debug)]
 pub struct Literal {
     first: u32,
+    /// Ascending.
     more: Vec<u32>,
 }
 
@@ -32,7 +33,7 @@ impl Literal {
     /// Whether a string index stands for this literal.
     #[inline]
     pub fn is(&self, index: u32) -> bool {
-        index == self.first || (!self.more.is_empty() && self.more.contains(&index))
+        index == self.first || (!self.more.is_empty() && self.more.binary_search(&index).is_ok())
     }
 }
 
@@ -117,12 +118,13 @@ impl Known {
                 let mut literals = Vec::new();
                 let mut weak = Vec::new();
                 for index in (c * chunk) as u32..((c + 1) * chunk).min(strings.len()) as u32 {
-                    let raw = strings.raw(index);
-                    if raw.len() <= longest {
-                        if let Some(&slot) = wanted.get(raw) {
+                    let text = strings.wtf8(index);
+                    let text: &[u8] = &text;
+                    if text.len() <= longest {
+                        if let Some(&slot) = wanted.get(text) {
                             literals.push((index, slot));
                         }
-                    } else if raw[0].is_ascii_digit() && is_weak_map_candidate(raw) {
+                    } else if text[0].is_ascii_digit() && is_weak_map_candidate(text) {
                         weak.push(index);
                     }
                 }
@@ -150,9 +152,9 @@ impl Known {
     }
 }
 
-fn is_weak_map_candidate(raw: &[u8]) -> bool {
-    let digits = raw.iter().take_while(|b| b.is_ascii_digit()).count();
-    raw[digits..].starts_with(b" / part of key (")
+fn is_weak_map_candidate(text: &[u8]) -> bool {
+    let digits = text.iter().take_while(|b| b.is_ascii_digit()).count();
+    text[digits..].starts_with(b" / part of key (")
 }
 
 /// Parses the names as DevTools does (`tryParseWeakMapEdgeName`), whose `.` does not cross line ends.

@@ -10,7 +10,7 @@
 
 use heapsight_snapshot::{Buffer, EdgeKind, NodeKind, SizeColumn, Snapshot};
 
-use crate::{known::Known, pool::Pool};
+use crate::{detached::Detachedness, known::Known, pool::Pool};
 
 const NONE: u32 = 0;
 const SEVERAL: u32 = 1;
@@ -38,13 +38,14 @@ pub fn is_document_dom_trees(snapshot: &Snapshot, known: &Known, ord: u32) -> bo
 pub fn own_sizes(
     snapshot: &Snapshot,
     known: &Known,
+    detached: &Detachedness,
     mut sizes: SizeColumn,
     pool: &Pool,
 ) -> Option<SizeColumn> {
     if !has_user_roots(snapshot, known) {
         return Some(sizes);
     }
-    let owner_column = owners(snapshot, known, pool)?;
+    let owner_column = owners(snapshot, known, detached, pool)?;
     let owners = &owner_column[..snapshot.node_count()];
     let kinds: &[u8] = &snapshot.nodes.kind;
     // Sizes that do not fit in 32 bits, or do no longer: moved one by one at the end.
@@ -76,7 +77,7 @@ pub fn own_sizes(
     Some(sizes)
 }
 
-fn owners(snapshot: &Snapshot, known: &Known, pool: &Pool) -> Option<Buffer<u32>> {
+fn owners(snapshot: &Snapshot, known: &Known, detached: &Detachedness, pool: &Pool) -> Option<Buffer<u32>> {
     let n = snapshot.node_count();
     let mut owners = pool.take_zeroed()?;
     let kinds: &[u8] = &snapshot.nodes.kind;
@@ -86,7 +87,11 @@ fn owners(snapshot: &Snapshot, known: &Known, pool: &Pool) -> Option<Buffer<u32>
     let edge_kinds: &[u8] = &snapshot.edges.kind;
     let ownable = |ord: u32| match NodeKind(kinds[ord as usize]) {
         NodeKind::HIDDEN | NodeKind::ARRAY => true,
-        NodeKind::NATIVE => known.literals.external_string_data.is(names[ord as usize]),
+        NodeKind::NATIVE => {
+            // Detached ones have another name.
+            known.literals.external_string_data.is(names[ord as usize])
+                && !detached.is_prefixed(snapshot, ord)
+        }
         _ => false,
     };
     {

@@ -199,8 +199,8 @@ pub fn path_groups(heap: &Heap, distance: &[i32], nodes: &[u32]) -> Vec<PathGrou
         }
         let group = &mut groups[group];
         group.count += 1;
-        group.self_size += snapshot.nodes.self_size.get(ord);
-        group.retained_size += heap.retained.get(ord);
+        group.self_size = group.self_size.saturating_add(snapshot.nodes.self_size.get(ord));
+        group.retained_size = group.retained_size.saturating_add(heap.retained.get(ord));
     }
     groups.sort_by_key(|g| std::cmp::Reverse((g.count, g.retained_size)));
     groups

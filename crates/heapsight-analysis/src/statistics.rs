@@ -41,17 +41,17 @@ pub fn statistics(names: Names<'_>, sizes: &SizeColumn) -> Statistics {
         let size = sizes.get(ord as u32);
         let name = node_names[ord];
         match NodeKind(kind) {
-            NodeKind::HIDDEN => s.system += size,
+            NodeKind::HIDDEN => s.system = s.system.saturating_add(size),
             NodeKind::NATIVE => {
                 s.native_total = s.native_total.saturating_add(size);
                 if literals.array_buffer_data.is(name) && !detached.is_prefixed(snapshot, ord as u32) {
-                    s.typed_arrays += size;
+                    s.typed_arrays = s.typed_arrays.saturating_add(size);
                 }
             }
-            NodeKind::CODE => s.code += size,
-            kind if kind.is_string() => s.strings += size,
+            NodeKind::CODE => s.code = s.code.saturating_add(size),
+            kind if kind.is_string() => s.strings = s.strings.saturating_add(size),
             _ if literals.array.is(name) => {
-                s.js_arrays += size;
+                s.js_arrays = s.js_arrays.saturating_add(size);
                 let held = snapshot.edges_of(ord as u32).find(|&e| {
                     snapshot.edge_kind(e) == EdgeKind::INTERNAL
                         && literals.elements.is(snapshot.edges.name[e])
@@ -66,7 +66,7 @@ pub fn statistics(names: Names<'_>, sizes: &SizeColumn) -> Statistics {
         let retainers = retainer_counts(snapshot, &elements);
         for (&ord, count) in elements.iter().zip(retainers) {
             if count == 1 {
-                s.js_arrays += sizes.get(ord);
+                s.js_arrays = s.js_arrays.saturating_add(sizes.get(ord));
             }
         }
     }

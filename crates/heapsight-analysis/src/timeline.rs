@@ -40,7 +40,8 @@ pub fn timeline(heap: &Heap) -> Vec<Interval> {
         }
         let at = intervals.partition_point(|i| i.last_assigned_id < u64::from(id));
         if let Some(interval) = intervals.get_mut(at) {
-            interval.live_size += heap.snapshot.nodes.self_size.get(ord as u32);
+            let size = heap.snapshot.nodes.self_size.get(ord as u32);
+            interval.live_size = interval.live_size.saturating_add(size);
             interval.live_count += 1;
         }
     }

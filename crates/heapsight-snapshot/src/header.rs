@@ -103,6 +103,11 @@ impl Header {
         if node_fields.len() > MAX_FIELDS || edge_fields.len() > MAX_FIELDS {
             return Err(Problem::Header(format!("a row has more than {MAX_FIELDS} fields")));
         }
+        for list in ["trace_function_info_fields", "trace_node_fields", "sample_fields", "location_fields"] {
+            if strings(meta, list).len() > MAX_FIELDS {
+                return Err(Problem::Header(format!("`meta.{list}` has more than {MAX_FIELDS} fields")));
+            }
+        }
         let node = |name| required(&node_fields, "node_fields", name);
         let optional = |name: &str| node_fields.iter().position(|f| f == name);
         let nodes = NodeLayout {

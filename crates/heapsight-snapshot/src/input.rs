@@ -4,7 +4,13 @@
 //! a signal. The cursor keeps what it has read ahead in `ahead`; the number arrays are taken from the same place in
 //! large pieces (see `rows`).
 
-use std::io::{self, BufReader, Read};
+use std::{
+    io::{self, BufReader, Read},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use crate::error::{Problem, ReadError, Section, show_byte};
 
@@ -36,10 +42,28 @@ impl Compression {
     }
 }
 
+/// A source that remembers whether it failed.
+struct Watched<R> {
+    source: R,
+    failed: Arc<AtomicBool>,
+}
+
+impl<R: Read> Read for Watched<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let result = self.source.read(buffer);
+        if result.as_ref().is_err_and(|e| e.kind() != io::ErrorKind::Interrupted) {
+            self.failed.store(true, Ordering::Relaxed);
+        }
+        result
+    }
+}
+
 /// A source of snapshot text with its read-ahead.
 pub(crate) struct Input<'r> {
     source: Box<dyn Read + Send + 'r>,
     compressed: bool,
+    /// Set when the source itself failed, so that its failure is not taken for damage of what it holds.
+    source_failed: Arc<AtomicBool>,
     /// Bytes read and not yet consumed start at `pos`.
     pub(crate) ahead: Vec<u8>,
     pub(crate) pos: usize,
@@ -58,6 +82,7 @@ impl<'r> Input<'r> {
         len_hint: Option<u64>,
         progress: Option<&'r (dyn Fn(u64) + Sync)>,
     ) -> Result<Self, ReadError> {
+        let source_failed = Arc::new(AtomicBool::new(false));
         let mut head = Vec::with_capacity(4);
         source
             .by_ref()
@@ -65,7 +90,10 @@ impl<'r> Input<'r> {
             .read_to_end(&mut head)
             .map_err(|e| Problem::Io(e).at(Section::TopLevel, 0))?;
         let compression = Compression::detect(&head);
-        let whole = io::Cursor::new(head).chain(source);
+        // A byte-order mark says nothing that UTF-8 needs.
+        let mark = if head.starts_with(&[0xef, 0xbb, 0xbf]) { 3 } else { 0 };
+        let source = Watched { source, failed: Arc::clone(&source_failed) };
+        let whole = io::Cursor::new(head.split_off(mark)).chain(source);
         let (source, len_hint): (Box<dyn Read + Send + 'r>, _) = match compression {
             Compression::None => (Box::new(whole), len_hint),
             Compression::Gzip => {
@@ -83,9 +111,10 @@ impl<'r> Input<'r> {
         Ok(Self {
             source,
             compressed: compression != Compression::None,
+            source_failed,
             ahead: Vec::new(),
             pos: 0,
-            base: 0,
+            base: mark as u64,
             eof: false,
             len_hint,
             progress,
@@ -115,7 +144,7 @@ impl<'r> Input<'r> {
             }
             Err(e) => {
                 let offset = self.base + text.len() as u64;
-                let problem = if self.compressed && e.kind() != io::ErrorKind::Interrupted {
+                let problem = if self.compressed && !self.source_failed.load(Ordering::Relaxed) {
                     Problem::Compressed(e)
                 } else {
                     Problem::Io(e)
@@ -241,9 +270,9 @@ impl<'r> Input<'r> {
                 b'"' => {
                     self.pos += 1;
                     let mut go_on = each(b'"');
-                    loop {
+                    while go_on {
                         let inner = self.bump(section)?;
-                        go_on &= each(inner);
+                        go_on = each(inner);
                         match inner {
                             b'\\' => go_on &= each(self.bump(section)?),
                             b'"' => break,
@@ -251,7 +280,7 @@ impl<'r> Input<'r> {
                         }
                     }
                     if !go_on {
-                        return Err(self.syntax("a smaller value", None, section));
+                        return Err(self.too_large(section));
                     }
                     any = true;
                     if depth == 0 {
@@ -264,12 +293,16 @@ impl<'r> Input<'r> {
             any |= !byte.is_ascii_whitespace();
             self.pos += 1;
             if !each(byte) {
-                return Err(Problem::Header("it is larger than 16 MiB".into()).at(section, self.offset()));
+                return Err(self.too_large(section));
             }
             if depth == 0 && matches!(byte, b'}' | b']') {
                 return Ok(());
             }
         }
+    }
+
+    fn too_large(&self, section: Section) -> ReadError {
+        Problem::Header("it is larger than 16 MiB".into()).at(section, self.offset())
     }
 
     /// Passes over one value.

@@ -91,6 +91,7 @@ impl Reader {
             return Err(Problem::Missing(Section::Header).at(TOP, input.offset()));
         }
         loop {
+            input.peek_token(TOP)?;
             let key_offset = input.offset();
             let key = input.key(TOP)?;
             input.expect(b':', "`:` after a key", TOP)?;

@@ -92,9 +92,9 @@ impl StringTable {
         (0..self.len() as u32).filter(|&i| self.is(i, literal)).collect()
     }
 
-    /// Whether a string is this literal, which must need no escapes.
+    /// Whether a string is this text.
     pub fn is(&self, index: u32, literal: &str) -> bool {
-        self.raw(index) == literal.as_bytes()
+        self.wtf8(index).as_ref() == literal.as_bytes()
     }
 
     /// Bytes of the section in the file.
@@ -253,7 +253,11 @@ pub(crate) fn read_strings(input: &mut Input<'_>, warnings: &mut Warnings) -> Re
                     at += 1;
                 }
                 b']' if !expect_value || starts.is_empty() => break 'scan at,
-                b' ' | b'\n' | b'\r' | b'\t' => at += 1,
+                b' ' => at += 1,
+                b'\n' | b'\r' | b'\t' => {
+                    damage.space += 1;
+                    at += 1;
+                }
                 other if expect_value => {
                     return Err(fail("a string", crate::error::show_byte(Some(other))));
                 }
@@ -288,6 +292,9 @@ pub(crate) fn read_strings(input: &mut Input<'_>, warnings: &mut Warnings) -> Re
 struct Damage {
     escapes: u64,
     first_escape: Option<u64>,
+    /// Control characters that stand between the strings, where they are white space.
+    space: u64,
+    controls: u64,
     utf8: Option<u64>,
 }
 
@@ -307,6 +314,12 @@ impl Damage {
     }
 
     fn check_text(&mut self, bytes: &[u8], base: u64) {
+        // Vector code counts them all; those outside of strings have been counted on the way.
+        let all: u64 = bytes
+            .chunks(192)
+            .map(|chunk| u64::from(chunk.iter().map(|&b| u8::from(b < 0x20)).sum::<u8>()))
+            .sum();
+        self.controls = all - self.space;
         if let Err(e) = std::str::from_utf8(bytes) {
             self.utf8 = Some(base + e.valid_up_to() as u64);
         }
@@ -315,6 +328,9 @@ impl Damage {
     fn report(&self, warnings: &mut Warnings) {
         warnings.add(WarningKind::Escape, Section::Strings, self.first_escape, self.escapes, || {
             "invalid escape in a string, shown as it stands".to_owned()
+        });
+        warnings.add(WarningKind::ControlCharacter, Section::Strings, None, self.controls, || {
+            "raw control character in a string, which JSON does not allow".to_owned()
         });
         if self.utf8.is_some() {
             warnings.add(WarningKind::Utf8, Section::Strings, self.utf8, 1, || {
