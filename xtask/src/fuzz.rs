@@ -6,8 +6,9 @@ use anyhow::{Context, Result, bail};
 
 use crate::step;
 
-/// The targets under `fuzz/fuzz_targets`.
-const TARGETS: [&str; 2] = ["read", "analyse"];
+/// The targets under `fuzz/fuzz_targets`, and what libFuzzer is told for each.
+const TARGETS: [(&str, &[&str]); 2] =
+    [("read", &["-dict=read.dict", "-max_len=6000", "-rss_limit_mb=4000"]), ("analyse", &["-max_len=1500"])];
 
 /// What makes the compiler count edges for libFuzzer: the flags that cargo-fuzz passes, without a sanitizer, which the
 /// stable compiler does not have.
@@ -26,24 +27,21 @@ pub(crate) fn run(root: &Path, seconds: u32, only: Option<&str>) -> Result<()> {
         .current_dir(&folder)
         .env("RUSTFLAGS", FLAGS);
     step("fuzz targets", &mut build)?;
-    for target in TARGETS.into_iter().filter(|target| only.is_none_or(|only| only == *target)) {
+    for (target, options) in TARGETS.into_iter().filter(|(target, _)| only.is_none_or(|only| only == *target))
+    {
         let corpus = folder.join("corpus").join(target);
         let artifacts = folder.join("artifacts").join(target);
         for folder in [&corpus, &artifacts] {
             fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
         }
         let mut run = Command::new(folder.join("target").join(&host).join("release").join(target));
-        run.arg(&corpus)
-            .arg(folder.join("seeds"))
+        run.current_dir(&folder)
+            .arg(&corpus)
+            .arg(folder.join("seeds").join(target))
+            .args(options)
             .arg(format!("-max_total_time={seconds}"))
             .arg(format!("-artifact_prefix={}/", artifacts.display()))
-            .args([
-                "-timeout=10",
-                "-rss_limit_mb=2048",
-                "-max_len=65536",
-                "-print_final_stats=1",
-                "-verbosity=0",
-            ]);
+            .args(["-timeout=10", "-print_final_stats=1", "-verbosity=0"]);
         step(&format!("fuzz {target} for {seconds} s"), &mut run)
             .with_context(|| format!("the input is in {}", artifacts.display()))?;
     }

@@ -196,7 +196,7 @@ impl<'a> Walk<'a> {
                 leading_integer(&snapshot.strings.get(name))
             };
             // A name that is no number passes neither comparison in JavaScript, and is followed.
-            return index.is_some_and(|index| index >= 2.0 && index % 3.0 == 1.0);
+            return index.is_some_and(|index| index >= 2.0 && (index % 3.0) as i64 == 1);
         }
         if kind == EdgeKind::INTERNAL
             && let Some(entry) = self.known.weak_map_edge(name)

@@ -150,7 +150,7 @@ impl Reader {
         input.expect(b'[', "`[`", section)?;
         match section {
             Section::Strings => self.snapshot.strings = read_strings(input, &mut self.warnings)?,
-            Section::TraceTree => return self.trace_tree(input),
+            Section::TraceTree => return self.trace_tree(input, key_offset),
             _ => {
                 let Some(header) = self.header.take() else {
                     return Err(Problem::Order(section, Section::Header).at(section, key_offset));
@@ -390,10 +390,10 @@ impl Reader {
 
     /// The tree `[id, function, count, size, [children]]`, nested to any depth, without recursion. The opening bracket
     /// is consumed.
-    fn trace_tree(&mut self, input: &mut Input<'_>) -> Result<(), ReadError> {
+    fn trace_tree(&mut self, input: &mut Input<'_>, key_offset: u64) -> Result<(), ReadError> {
         const SECTION: Section = Section::TraceTree;
         let Some(header) = self.header.as_ref() else {
-            return Err(Problem::Order(SECTION, Section::Header).at(SECTION, input.offset()));
+            return Err(Problem::Order(SECTION, Section::Header).at(SECTION, key_offset));
         };
         let fields = &header.trace_node_fields;
         let at = |name: &str| fields.iter().position(|f| f == name);
@@ -513,7 +513,7 @@ impl Reader {
 }
 
 fn no_memory(rows: usize, section: Section, input: &Input<'_>) -> ReadError {
-    Problem::OutOfMemory { bytes: rows as u64 * 17 }.at(section, input.offset())
+    Problem::OutOfMemory { bytes: (rows as u64).saturating_mul(17) }.at(section, input.offset())
 }
 
 /// Counts names beyond the string table. Costs nothing where there are none.

@@ -38,7 +38,11 @@ pub fn lines(values: impl Iterator<Item = String>) -> String {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::new(), |mut text, b| {
+        write!(text, "{b:02x}").expect("a string takes everything");
+        text
+    })
 }
 
 impl ColumnDigest {

@@ -1,4 +1,5 @@
 //! The command as a user meets it: what it prints, where, and its exit code.
+#![expect(clippy::unwrap_used, reason = "tests fail loudly")]
 
 mod cache;
 mod commands;
