@@ -1,6 +1,7 @@
 //! The phases of an opening, on a real capture: `cargo bench -p heapsight-analysis`.
 //!
 //! End-to-end figures beside the peers are in `benchsuite/`; these are for seeing what a change does to one phase.
+#![expect(clippy::expect_used, reason = "benchmarks fail loudly")]
 
 use divan::{Bencher, counter::BytesCount};
 use heapsight_analysis::{Heap, Silent, aggregates, diff, duplicates, filters};

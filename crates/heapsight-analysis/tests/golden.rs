@@ -1,4 +1,5 @@
 //! Every capture under `fixtures/`: the same numbers as DevTools for every node and every class.
+#![expect(clippy::unwrap_used, reason = "tests fail loudly")]
 
 use heapsight_analysis::{
     Heap, Silent, aggregates,
@@ -233,7 +234,9 @@ fn allocation_rows_and_intervals_are_devtools_rows() {
         let floats = |v: &Value| {
             let mut v = v.clone();
             if let Some(times) = v.get_mut("timestamps").and_then(Value::as_array_mut) {
-                times.iter_mut().for_each(|t| *t = json!(t.as_f64().unwrap()));
+                for time in times {
+                    *time = json!(time.as_f64().unwrap());
+                }
             }
             v
         };

@@ -404,7 +404,7 @@ mod tests {
         let error = |text: &str| table(text).unwrap_err().to_string();
         assert_eq!(error(r#"["a"#), "strings, byte 3: the file ends here, it is truncated");
         assert_eq!(error(r#"["a" 1]"#), "strings, byte 5: expected `,` or `]` after a string, found `1`");
-        assert_eq!(error(r#"[1]"#), "strings, byte 1: expected a string, found `1`");
+        assert_eq!(error("[1]"), "strings, byte 1: expected a string, found `1`");
         assert_eq!(error(r#"["a",]"#), "strings, byte 5: expected a string, found `]`");
     }
 
