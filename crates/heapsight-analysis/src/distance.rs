@@ -1,7 +1,7 @@
 //! Distances from the roots of the program.
 //!
 //! Breadth first over all edges but weak ones, first from the program's own roots (distance 1), then from the root for
-//! what only V8 holds (100,000,000 and more). Three rules keep links of V8's own out (see [`Walk::is_rejected`]); one of
+//! what only V8 holds (100,000,000 and more). Three rules keep links of V8's own out (see `Walk::is_rejected`); one of
 //! them makes the value of a WeakMap entry as far as the farther of its key and its table.
 //!
 //! Source: DevTools, `HeapSnapshot.ts`, `calculateDistances`, `bfs`. Time O(N + E), memory 4 bytes a node for the

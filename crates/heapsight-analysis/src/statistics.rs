@@ -28,7 +28,7 @@ pub struct Statistics {
     pub system: u64,
 }
 
-/// Adds up the sizes but for the totals, which [`Statistics::close`] puts in when they are known.
+/// Adds up the sizes but for the totals, which `Statistics::close` puts in when they are known.
 pub fn statistics(names: Names<'_>, sizes: &SizeColumn) -> Statistics {
     let Names { snapshot, known, detached } = names;
     let literals = &known.literals;

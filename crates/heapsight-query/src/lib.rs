@@ -1,6 +1,6 @@
 //! What every front end asks of a heap.
 //!
-//! [`open`] gives a heap for a path or a stream, from the index of an earlier opening where there is one. The functions of
+//! [`open()`] gives a heap for a path or a stream, from the index of an earlier opening where there is one. The functions of
 //! the other modules turn its columns into rows in the user's words: plain data with public fields, sorted, filtered and
 //! cut to the page that is asked for. Nothing here prints, and nothing reads arguments or the environment.
 
