@@ -92,16 +92,18 @@ impl<'r> Input<'r> {
         let compression = Compression::detect(&head);
         // A byte-order mark says nothing that UTF-8 needs.
         let mark = if head.starts_with(&[0xef, 0xbb, 0xbf]) { 3 } else { 0 };
-        let source = Watched { source, failed: Arc::clone(&source_failed) };
-        let whole = io::Cursor::new(head.split_off(mark)).chain(source);
+        let head = io::Cursor::new(head.split_off(mark));
+        // Only what is unpacked is watched: plain text then goes from the file into our memory without a detour.
+        let watched = |source| Watched { source, failed: Arc::clone(&source_failed) };
         let (source, len_hint): (Box<dyn Read + Send + 'r>, _) = match compression {
-            Compression::None => (Box::new(whole), len_hint),
+            Compression::None => (Box::new(head.chain(source)), len_hint),
             Compression::Gzip => {
+                let whole = head.chain(watched(source));
                 let decoder = flate2::bufread::MultiGzDecoder::new(BufReader::with_capacity(STEP, whole));
                 (Box::new(decoder), None)
             }
             Compression::Zstd => {
-                let mut decoder = zstd::stream::read::Decoder::new(whole)
+                let mut decoder = zstd::stream::read::Decoder::new(head.chain(watched(source)))
                     .map_err(|e| Problem::Compressed(e).at(Section::TopLevel, 0))?;
                 // Frames written with --long up to the format's own maximum.
                 decoder.window_log_max(31).map_err(|e| Problem::Compressed(e).at(Section::TopLevel, 0))?;

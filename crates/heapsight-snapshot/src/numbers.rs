@@ -26,6 +26,20 @@ fn eight_digits(digits: u64) -> u64 {
     high.wrapping_add(low) >> 32
 }
 
+/// The value of the digits at the start of eight bytes of text, and how many they are. No digits have the value 0.
+#[inline(always)]
+#[expect(clippy::inline_always, reason = "part of `next`")]
+fn leading_digits(text: u64) -> (u64, u32) {
+    let digits = text ^ 0x3030_3030_3030_3030;
+    let others = (digits.wrapping_add(0x7676_7676_7676_7676) | digits) & 0x8080_8080_8080_8080;
+    let count = others.trailing_zeros() / 8;
+    if count == 0 {
+        return (0, 0);
+    }
+    // The digits move to the high bytes, zeros enter below: the number is always read as eight digits.
+    (eight_digits(digits << (64 - 8 * count)), count)
+}
+
 /// Walks numbers separated by commas.
 pub(crate) struct Numbers<'t> {
     /// Text and [`PADDING`].
@@ -45,59 +59,60 @@ impl<'t> Numbers<'t> {
         self.pos
     }
 
-    /// The next number and the comma after it.
+    /// The next number and the comma (or newline and comma) after it; at the end of the text nothing follows.
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "the loop over rows is this function, a few billion times")]
     pub(crate) fn next(&mut self) -> Result<u64, NumberError> {
-        let Some(eight) = self.padded.get(self.pos..self.pos + 8).and_then(|s| s.try_into().ok()) else {
-            return self.next_slowly();
-        };
-        let digits = u64::from_le_bytes(eight) ^ 0x3030_3030_3030_3030;
-        let others = (digits.wrapping_add(0x7676_7676_7676_7676) | digits) & 0x8080_8080_8080_8080;
-        let count = others.trailing_zeros() / 8;
+        let Some(text) = self.eight(self.pos) else { return self.next_slowly() };
+        let (value, count) = leading_digits(text);
         if count == 0 {
             return self.next_slowly();
         }
         if count == 8 {
-            return self.next_long(eight_digits(digits));
+            return self.next_long(value);
         }
-        // The digits move to the high bytes, zeros enter below: the number is always read as eight digits.
-        let value = eight_digits(digits << (64 - 8 * count));
         self.pos += count as usize;
-        self.comma()?;
+        self.comma(text >> (8 * count))?;
         Ok(value)
+    }
+
+    /// Eight bytes of the text or its padding.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "part of `next`")]
+    fn eight(&self, pos: usize) -> Option<u64> {
+        let bytes = self.padded.get(pos..pos + 8)?;
+        Some(u64::from_le_bytes(bytes.try_into().ok()?))
     }
 
     /// A number of eight digits and more, of which the first eight are known.
-    fn next_long(&mut self, mut value: u64) -> Result<u64, NumberError> {
-        self.pos += 8;
-        if self.pos > self.end {
-            // The padding is zero bytes, which are no digits.
+    #[inline]
+    fn next_long(&mut self, first: u64) -> Result<u64, NumberError> {
+        const POWERS: [u64; 8] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000];
+        let (Some(text), start) = (self.eight(self.pos + 8), self.pos) else { return self.next_slowly() };
+        let (rest, count) = leading_digits(text);
+        if count == 8 {
+            // Longer than anything that fits a column.
             return self.next_slowly();
         }
-        while let Some(digit) = self.digit() {
-            value = value.saturating_mul(10).saturating_add(digit);
-            self.pos += 1;
-        }
-        self.comma()?;
-        Ok(value)
+        self.pos = start + 8 + count as usize;
+        self.comma(text >> (8 * count))?;
+        Ok(first * POWERS[count as usize] + rest)
     }
 
-    /// Consumes the comma (or newline and comma) after a number; at the end of the text nothing.
+    /// Consumes what separates two numbers. `next` holds the text at the position, as far as it is at hand: the padding is
+    /// zeros, so a comma in it is one of the text.
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "part of `next`")]
-    fn comma(&mut self) -> Result<(), NumberError> {
-        match self.padded.get(self.pos) {
-            Some(b',') if self.pos < self.end => {
-                self.pos += 1;
-                Ok(())
-            }
-            Some(b'\n') if self.padded.get(self.pos + 1) == Some(&b',') && self.pos + 1 < self.end => {
-                self.pos += 2;
-                Ok(())
-            }
-            _ => self.comma_slowly(),
+    fn comma(&mut self, next: u64) -> Result<(), NumberError> {
+        if next as u8 == b',' {
+            self.pos += 1;
+            return Ok(());
         }
+        if next as u16 == u16::from_le_bytes(*b"\n,") {
+            self.pos += 2;
+            return Ok(());
+        }
+        self.comma_slowly()
     }
 
     #[cold]
@@ -135,7 +150,7 @@ impl<'t> Numbers<'t> {
                 found => self.fail(Problem::Syntax { expected: "a number", found: show_byte(found) }),
             });
         }
-        self.comma()?;
+        self.comma(0)?;
         Ok(value)
     }
 
