@@ -9,7 +9,11 @@
 
 use heapsight_snapshot::EdgeKind;
 
-use crate::{Heap, bits::BitSet, filters::strings_where};
+use crate::{
+    Heap,
+    bits::BitSet,
+    filters::{Filter, function_context_names, passing, strings_where},
+};
 
 /// Owner of what is reached from no context.
 pub const NO_CONTEXT: i32 = -1;
@@ -23,6 +27,46 @@ pub struct ContextSize {
     pub ord: u32,
     /// Shallow sizes of what belongs to it.
     pub attributed_size: u64,
+}
+
+/// What function contexts (closures' variables) keep alive alone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HeldByContexts {
+    /// Function contexts that have a size of their own.
+    pub context_count: u64,
+    /// Objects that would go with all contexts.
+    pub held_count: u64,
+    /// Their shallow sizes.
+    pub held_size: u64,
+    /// Objects that would stay.
+    pub other_count: u64,
+    /// Their shallow sizes.
+    pub other_size: u64,
+}
+
+/// Adds up the filter [`Filter::Contexts`]; DevTools' `getRetainedByContextSummary`.
+pub fn held_by_contexts(heap: &Heap) -> HeldByContexts {
+    let snapshot = &heap.snapshot;
+    let held = passing(heap, &Filter::Contexts);
+    let contexts = function_context_names(heap);
+    let mut sums = HeldByContexts::default();
+    for ord in 0..snapshot.node_count() as u32 {
+        let size = snapshot.nodes.self_size.get(ord);
+        if size == 0 {
+            continue;
+        }
+        let (count, sum) = if held.contains(ord as usize) {
+            (&mut sums.held_count, &mut sums.held_size)
+        } else {
+            (&mut sums.other_count, &mut sums.other_size)
+        };
+        *count += 1;
+        *sum = sum.saturating_add(size);
+        let name = snapshot.nodes.name[ord as usize] as usize;
+        let is_context = name < contexts.capacity() && contexts.contains(name);
+        sums.context_count += u64::from(is_context && !heap.detached.is_prefixed(snapshot, ord));
+    }
+    sums
 }
 
 /// Bytes by native context.

@@ -56,9 +56,7 @@ pub fn passing(heap: &Heap, filter: &Filter) -> BitSet {
     match filter {
         Filter::DetachedDomNodes => retained_by(heap, |_, _, target| heap.detached.of(target) == DETACHED),
         Filter::Contexts => {
-            let contexts = strings_where(heap, |raw| {
-                raw == b"system / Context" || raw.starts_with(b"system / Context / ")
-            });
+            let contexts = function_context_names(heap);
             retained_by(heap, |_, _, target| {
                 let name = snapshot.nodes.name[target as usize] as usize;
                 name < contexts.capacity()
@@ -89,6 +87,11 @@ pub fn passing(heap: &Heap, filter: &Filter) -> BitSet {
             where_node(heap, |ord| ids.contains(&traces.map_or(0, |column| column[ord as usize])))
         }
     }
+}
+
+/// The strings that name function contexts.
+pub(crate) fn function_context_names(heap: &Heap) -> BitSet {
+    strings_where(heap, |text| text == b"system / Context" || text.starts_with(b"system / Context / "))
 }
 
 fn where_node(heap: &Heap, test: impl Fn(u32) -> bool) -> BitSet {

@@ -19,6 +19,7 @@ pub mod dominators;
 pub mod duplicates;
 pub mod essential;
 pub mod filters;
+pub mod flags;
 mod heap;
 pub mod interfaces;
 pub mod known;

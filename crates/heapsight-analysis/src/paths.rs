@@ -102,6 +102,9 @@ pub fn distinct_paths(heap: &Heap, distance: &[i32], ord: u32, most: usize, weak
     let snapshot = &heap.snapshot;
     let tree = PathTree::new(heap, distance);
     let holders = holders(heap, distance, ord, weak);
+    // The value of a WeakMap entry needs its key and its table: where one of them is not reached, neither holds it.
+    let unreached = holders.iter().filter(|h| distance[h.from as usize] == UNREACHABLE);
+    let halves: Vec<u32> = unreached.filter_map(|h| weak_map_pair(heap, h.edge)).collect();
     let mut paths: Vec<Vec<Step>> = Vec::new();
     let mut pairs = Vec::new();
     let mut owners = Vec::new();
@@ -110,6 +113,9 @@ pub fn distinct_paths(heap: &Heap, distance: &[i32], ord: u32, most: usize, weak
             break;
         }
         if distance[holder.from as usize] == UNREACHABLE && !weak {
+            continue;
+        }
+        if weak_map_pair(heap, holder.edge).is_some_and(|pair| halves.contains(&pair)) {
             continue;
         }
         if snapshot.edge_kind(holder.edge) == EdgeKind::INTERNAL
@@ -141,6 +147,13 @@ pub fn distinct_paths(heap: &Heap, distance: &[i32], ord: u32, most: usize, weak
         paths.push(tree.path(snapshot, ord));
     }
     paths
+}
+
+/// The WeakMap entry that an edge belongs to, if any.
+fn weak_map_pair(heap: &Heap, edge: usize) -> Option<u32> {
+    let internal = heap.snapshot.edge_kind(edge) == EdgeKind::INTERNAL;
+    let name = heap.snapshot.edges.name[edge];
+    internal.then(|| heap.known.weak_map_edge(name)).flatten().map(|entry| entry.pair)
 }
 
 /// Members of a class that are held in the same way: by a path of the same classes and names, whatever the array index.

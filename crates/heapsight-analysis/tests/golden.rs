@@ -6,7 +6,7 @@ use heapsight_analysis::{
     allocations::AllocationProfile,
     contexts, diff, duplicates,
     filters::{self, Filter},
-    timeline,
+    flags, timeline,
 };
 use heapsight_testkit::{digest, fixtures};
 use serde_json::{Value, json};
@@ -43,6 +43,7 @@ fn every_node_has_devtools_numbers() {
         check_digest(&name, &golden, "dominator_ordinal", heap.dominators.idom.iter().map(|&d| i64::from(d)));
         check_digest(&name, &golden, "dominator_id", heap.dominators.idom.iter().map(|&d| id(d)));
         check_digest(&name, &golden, "retained_size", heap.retained.iter().map(|s| s as i64));
+        check_digest(&name, &golden, "flags", flags::flags(&heap).into_iter().map(i64::from));
         let keys = (0..n).map(|ord| heap.classes.class(ord).key());
         assert_eq!(digest::lines(keys), golden["hashes"]["class_keys_sha256"], "{name}: class keys");
     }
@@ -243,4 +244,12 @@ fn allocation_rows_and_intervals_are_devtools_rows() {
         assert_eq!(floats(&samples), floats(&golden["samples"]), "{name}: samples");
     }
     assert!(with_traces >= 7);
+}
+
+#[test]
+fn function_contexts_hold_what_devtools_says() {
+    // From `getRetainedByContextSummary` of DevTools' engine on this file.
+    let held = contexts::held_by_contexts(&open("pairB.heapsnapshot"));
+    assert_eq!((held.context_count, held.held_count, held.held_size), (726, 10_764, 991_564));
+    assert_eq!((held.other_count, held.other_size), (32_698, 2_154_671));
 }

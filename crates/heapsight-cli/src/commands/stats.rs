@@ -1,6 +1,6 @@
 //! `heapsight stats`.
 
-use heapsight_analysis::contexts::context_sizes;
+use heapsight_analysis::contexts::{context_sizes, held_by_contexts};
 use heapsight_report::{
     json,
     table::{Cell, Table},
@@ -15,6 +15,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Answer, Failure> {
     let heap = context.open(&args.file)?;
     context.note_damage(&args.file, &heap.snapshot.warnings);
     let sizes = context_sizes(&heap);
+    let held = held_by_contexts(&heap);
     let total = heap.total_size();
     let contexts = || {
         let mut table = Table::new(&[("Native context", "name"), ("Size", "size"), ("%", "share")]);
@@ -48,13 +49,15 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Answer, Failure> {
                 "strings": heap.snapshot.strings.len(), "classes": heap.summary.len(), "total_size": total,
                 "max_js_object_id": heap.max_js_object_id(),
                 "statistics": json::statistics(&heap.statistics),
+                "function_contexts": {"count": held.context_count, "held_count": held.held_count,
+                    "held_size": held.held_size, "other_count": held.other_count, "other_size": held.other_size},
                 "native_contexts": {"contexts": contexts, "shared_size": sizes.shared_size,
                     "unattributed_size": sizes.unattributed_size}})
             },
             text: &|| {
                 let style = context.style();
                 format!(
-                    "{}\n{}, {}, {}, {}\n\n{}\n{}",
+                    "{}\n{}, {}, {}, {}\n\n{}\n{}\n{} alone keep {} in {} alive\n",
                     style.paint.accent(&crate::context::title(&args.file)),
                     units::number_of(heap.snapshot.node_count() as u64, "object", "objects"),
                     units::number_of(heap.snapshot.edge_count() as u64, "reference", "references"),
@@ -62,6 +65,9 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Answer, Failure> {
                     units::number_of(heap.summary.len() as u64, "class", "classes"),
                     text::statistics_table(&heap.statistics).text(style.width, style.paint),
                     contexts().text(style.width, style.paint),
+                    units::number_of(held.context_count, "function context", "function contexts"),
+                    units::bytes(held.held_size),
+                    units::number_of(held.held_count, "object", "objects"),
                 )
             },
             table: Some(&|| text::statistics_table(&heap.statistics)),

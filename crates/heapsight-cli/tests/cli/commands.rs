@@ -113,6 +113,12 @@ fn the_value_of_a_weak_map_names_its_key_and_table() {
     assert!(entries[0]["weak_map"]["key_id"].is_u64() && entries[0]["weak_map"]["table_id"].is_u64());
     let text = cli.shown(&["retainers", B, &value]);
     assert!(text.contains("in WeakMap table @"), "{text}");
+    // Without its key the table alone does not hold it, and without its table the key does not.
+    for part in ["key_id", "table_id"] {
+        let part = format!("@{}", entries[0]["weak_map"][part]);
+        let output = cli.run(&["retainers", B, &value, "--ignore", &part]);
+        assert_eq!(output.status.code(), Some(1), "{}", crate::show(&output));
+    }
     // The two edges of one entry say the same, and are shown once.
     assert_eq!(text.matches("in WeakMap table @").count(), 1, "{text}");
 }
