@@ -165,28 +165,3 @@ pub fn changed_nodes(old: &Census, new: &Census, key: &str) -> ChangedNodes {
     merge(&members(old), &members(new), |m| changed.added.push(m.ord), |m| changed.removed.push(m.ord));
     changed
 }
-
-/// How the two snapshots' ids fit: how many of the older one's JavaScript objects the newer one has too.
-///
-/// Snapshots of one V8 process share most ids; those of two processes (or of forked children, which number anew) share
-/// some by chance, but then the same id is often of another type.
-pub fn shared_ids(old: &Heap, new: &Heap) -> (u64, u64) {
-    let kinds: FxHashMap<u32, u8> = old
-        .snapshot
-        .nodes
-        .id
-        .iter()
-        .zip(old.snapshot.nodes.kind.iter())
-        .map(|(&id, &kind)| (id, kind))
-        .collect();
-    let mut same = 0;
-    let mut other = 0;
-    for (id, &kind) in new.snapshot.nodes.id.iter().zip(new.snapshot.nodes.kind.iter()) {
-        match kinds.get(id) {
-            Some(&k) if k == kind => same += 1,
-            Some(_) => other += 1,
-            None => {}
-        }
-    }
-    (same, other)
-}

@@ -13,7 +13,7 @@ use rustc_hash::{FxBuildHasher, FxHashMap};
 
 use crate::{
     Heap,
-    distance::{SYSTEM, UNREACHABLE},
+    distance::UNREACHABLE,
     retainers::{Retainer, retainers_of_one, source_of},
 };
 
@@ -227,11 +227,6 @@ fn is_named(heap: &Heap, edge: usize) -> bool {
     !kind.has_numeric_name() && !is_entry
 }
 
-/// Whether a distance is that of something only V8's own roots reach.
-pub fn is_system(distance: i32) -> bool {
-    distance >= SYSTEM
-}
-
 /// The dominators of a node, from its immediate one up to the root.
 pub fn dominator_chain(heap: &Heap, ord: u32) -> Vec<u32> {
     let mut chain = Vec::new();
@@ -241,13 +236,4 @@ pub fn dominator_chain(heap: &Heap, ord: u32) -> Vec<u32> {
         chain.push(at);
     }
     chain
-}
-
-/// The nodes that a node dominates immediately, by retained size. O(N) for the places, then O(children).
-pub fn dominated(heap: &Heap, ord: u32) -> Vec<u32> {
-    let idom: &[u32] = &heap.dominators.idom;
-    let mut list: Vec<u32> =
-        (0..idom.len() as u32).filter(|&o| idom[o as usize] == ord && o != heap.snapshot.root).collect();
-    list.sort_by_key(|&o| (std::cmp::Reverse(heap.retained.get(o)), o));
-    list
 }
