@@ -2,6 +2,7 @@
 #![expect(clippy::print_stdout, reason = "this crate talks to developers")]
 
 mod fuzz;
+mod runtimes;
 mod tidy;
 
 use std::{
@@ -38,6 +39,8 @@ enum Task {
         /// Only this target
         target: Option<String>,
     },
+    /// Install the programs whose heaps the capture tests take: Node.js 16 to 26, Deno, Bun, Chromium
+    Runtimes,
     /// Rewrite the golden output of the command line tests
     Goldens,
     /// Measure against the peers (needs Node.js and npm): see benchsuite/README.md
@@ -53,6 +56,7 @@ fn main() -> Result<()> {
         Task::Test { fuzz_seconds } => test(fuzz_seconds),
         Task::Tidy => tidy::run(&root()),
         Task::Fuzz { seconds, target } => fuzz::run(&root(), seconds, target.as_deref()),
+        Task::Runtimes => runtimes::install(),
         Task::Goldens => {
             step("golden output", cargo().args(["test", "-p", "heapsight-cli"]).env("INSTA_UPDATE", "always"))
         }
@@ -96,6 +100,7 @@ fn test(fuzz_seconds: u32) -> Result<()> {
     tidy::run(&root())?;
     let lints = ["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"];
     step("lints", cargo().args(lints))?;
+    runtimes::install()?;
     step("tests", cargo().args(["test", "--workspace", "--locked"]))?;
     let doc = ["doc", "--workspace", "--no-deps", "--locked", "--document-private-items"];
     step("documentation", cargo().args(doc).env("RUSTDOCFLAGS", "-D warnings"))?;

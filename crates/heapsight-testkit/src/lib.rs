@@ -6,3 +6,4 @@ pub mod digest;
 pub mod fixtures;
 pub mod generate;
 pub mod oracle;
+pub mod runtimes;

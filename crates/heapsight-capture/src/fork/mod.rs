@@ -1,0 +1,1 @@
+//! Fork snapshots: a child of the target writes its heap while the target goes on.

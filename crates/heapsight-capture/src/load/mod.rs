@@ -1,0 +1,1 @@
+//! Load on the target while it is captured.

@@ -1,0 +1,1 @@
+//! Files of captures: names, compression, verification, renaming.
