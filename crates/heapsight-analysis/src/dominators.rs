@@ -14,11 +14,16 @@
 //! * `label` of a vertex not yet linked is free, and heads its bucket; `dom` of a vertex in a bucket is free, and links
 //!   the bucket.
 //!
+//! * Few objects have most of the edges: hidden classes, and what every function or array refers to. Such a hub's
+//!   predecessors are not listed. Each vertex has a bit for each hub that it has a cross or back edge to; when its
+//!   semidominator is known it is proposed to those hubs, and the bits go up to the parent, for as long as that is
+//!   numbered above the hub. That is what `EVAL` of all its predecessors would have found.
+//!
 //! Nodes that the root does not reach are treated as DevTools treats them: (a) those that no essential edge reaches are
 //! children of the root, as if it had an edge to each; (b) what is left (cycles, and what hangs off them) has the root as
 //! dominator, each node by itself, and its edges influence nobody.
 //!
-//! Memory while it runs: 24 bytes a node, and 4 for each cross or back edge; the arrays come from the pool and go back
+//! Memory while it runs: 28 bytes a node, and 4 for each cross or back edge that does not enter a hub; the arrays come from the pool and go back
 //! to it.
 
 use heapsight_snapshot::{Buffer, Column, EdgeKind, SizeBuilder, SizeColumn, Snapshot};
@@ -71,11 +76,12 @@ pub fn dominators(
     let search = phase(monitor, "depth-first search", || Search::run(snapshot, known, pool))?;
     let unreachable = search.unreachable;
     let reached = search.reached;
-    let Search { number, vertex, parent, semi, first_pred, cross, .. } = search;
+    let Search { number, vertex, parent, semi, first_pred, cross, hubs, .. } = search;
     let preds = phase(monitor, "predecessors", || predecessors(snapshot, &cross, &number, first_pred))?;
     drop(cross);
     let dom = phase(monitor, "semidominators", || {
-        lengauer_tarjan(snapshot.node_count(), reached, parent, semi, preds, number, pool)
+        let hubs = hubs.numbered(&number);
+        lengauer_tarjan(snapshot.node_count(), reached, parent, semi, preds, hubs, number, pool)
     })?;
     Some(NumberedTree { vertex, dom, unreachable })
 }
@@ -92,10 +98,12 @@ struct Search {
     parent: Buffer<u32>,
     /// The best semidominator that tree and forward edges propose.
     semi: Buffer<u32>,
-    /// How many cross and back edges enter each number.
+    /// How many cross and back edges enter each number that is not a hub.
     first_pred: Buffer<u32>,
-    /// The cross and back edges.
+    /// The cross and back edges that do not enter a hub.
     cross: BitSet,
+    /// Those that do.
+    hubs: Hubs,
     /// The last number that takes part in the search for dominators.
     reached: u32,
     unreachable: u32,
@@ -111,6 +119,7 @@ struct Walk<'a> {
     semi: &'a mut [u32],
     preds: &'a mut [u32],
     cross: &'a mut BitSet,
+    hubs: &'a mut Hubs,
     last: u32,
     /// Edges still to be passed of each node on the path: (next, end, number of the node).
     path: Vec<(u32, u32, u32)>,
@@ -126,6 +135,7 @@ impl Search {
             semi: pool.take()?,
             first_pred: pool.take_zeroed()?,
             cross: BitSet::new(snapshot.edge_count()),
+            hubs: Hubs::find(snapshot, pool)?,
             reached: 0,
             unreachable: 0,
         };
@@ -138,6 +148,7 @@ impl Search {
             semi: &mut search.semi,
             preds: &mut search.first_pred,
             cross: &mut search.cross,
+            hubs: &mut search.hubs,
             last: 0,
             path: Vec::new(),
         };
@@ -234,6 +245,8 @@ impl Walk<'_> {
                     // A forward edge: w is below v.
                     let semi = &mut self.semi[seen as usize];
                     *semi = v.min(*semi);
+                } else if let Some(hub) = self.hubs.bit(w) {
+                    self.hubs.marks[v as usize] |= hub;
                 } else {
                     self.cross.insert(this);
                     self.preds[seen as usize] += 1;
@@ -294,7 +307,77 @@ impl Walk<'_> {
     }
 }
 
-/// Sources of the cross and back edges of each number.
+/// Which vertices have cross or back edges to the nodes with the most edges.
+struct Hubs {
+    /// Ordinal and bit of each hub, at the place that its ordinal's low bits say.
+    table: Vec<(u32, u32)>,
+    /// By number: the bits of the hubs that it has an edge to.
+    marks: Buffer<u32>,
+}
+
+/// The same, once the hubs have numbers.
+struct NumberedHubs {
+    /// Number and bit of each, the highest number last.
+    hubs: Vec<(u32, u32)>,
+    marks: Buffer<u32>,
+}
+
+impl Hubs {
+    /// A bit in a `u32` for each.
+    const MOST: usize = 32;
+    /// Edges that are looked at.
+    const SAMPLE: usize = 1 << 16;
+    /// Edges of the sample that make a hub.
+    const LEAST: u32 = 3;
+    /// Where the table stops growing; hubs that still fall on one place are no hubs then.
+    const TABLE: usize = 1 << 12;
+
+    /// The most common targets in a sample of the edges.
+    fn find(snapshot: &Snapshot, pool: &Pool) -> Option<Self> {
+        let to: &[u32] = &snapshot.edges.to;
+        let mut seen = FxHashMap::<u32, u32>::default();
+        for &target in to.iter().step_by((to.len() / Self::SAMPLE).max(1)) {
+            *seen.entry(target).or_default() += 1;
+        }
+        let mut hubs: Vec<(u32, u32)> =
+            seen.into_iter().filter(|&(_, count)| count >= Self::LEAST).map(|(ord, n)| (n, ord)).collect();
+        hubs.sort_unstable_by(|a, b| b.cmp(a));
+        hubs.truncate(Self::MOST);
+        let mut size = 64;
+        let mut table = vec![(u32::MAX, 0); size];
+        for (bit, &(_, ord)) in hubs.iter().enumerate() {
+            while table[ord as usize & (size - 1)].0 != u32::MAX && size < Self::TABLE {
+                size *= 2;
+                let mut next = vec![(u32::MAX, 0); size];
+                for entry in table.into_iter().filter(|entry| entry.0 != u32::MAX) {
+                    next[entry.0 as usize & (size - 1)] = entry;
+                }
+                table = next;
+            }
+            let slot = &mut table[ord as usize & (size - 1)];
+            if slot.0 == u32::MAX {
+                *slot = (ord, 1 << bit);
+            }
+        }
+        Some(Self { table, marks: pool.take_zeroed()? })
+    }
+
+    /// The bit of a node that is a hub.
+    #[inline]
+    fn bit(&self, ord: u32) -> Option<u32> {
+        let (hub, bit) = self.table[ord as usize & (self.table.len() - 1)];
+        (hub == ord).then_some(bit)
+    }
+
+    fn numbered(self, number: &[u32]) -> NumberedHubs {
+        let hubs = self.table.into_iter().filter(|&(ord, _)| ord != u32::MAX);
+        let mut hubs: Vec<(u32, u32)> = hubs.map(|(ord, bit)| (number[ord as usize], bit)).collect();
+        hubs.sort_unstable();
+        NumberedHubs { hubs, marks: self.marks }
+    }
+}
+
+/// Sources of the cross and back edges of each number that is not a hub.
 struct Predecessors {
     /// Where the list of each number begins; one more at the end.
     first: Buffer<u32>,
@@ -402,6 +485,7 @@ fn lengauer_tarjan(
     mut ancestor: Buffer<u32>,
     mut semi: Buffer<u32>,
     preds: Predecessors,
+    mut hubs: NumberedHubs,
     mut dom: Buffer<u32>,
     pool: &Pool,
 ) -> Option<Buffer<u32>> {
@@ -412,6 +496,10 @@ fn lengauer_tarjan(
         let dom: &mut [u32] = &mut dom;
         let first: &[u32] = &preds.first;
         let sources: &[u32] = &preds.sources;
+        let marks: &mut [u32] = &mut hubs.marks;
+        // Hubs numbered below the vertex in hand, and the least semidominator proposed to each.
+        let mut below = u32::MAX;
+        let mut proposed = [u32::MAX; Hubs::MOST];
         for w in (2..=reached).rev() {
             let parent = forest.ancestor[w as usize];
             let mut best = forest.semi[w as usize];
@@ -423,6 +511,20 @@ fn lengauer_tarjan(
                 }
                 let u = forest.eval(v, w + 1);
                 best = best.min(forest.semi[u as usize]);
+            }
+            if let Some((_, bit)) = hubs.hubs.pop_if(|hub| hub.0 == w) {
+                below &= !bit;
+                best = best.min(proposed[bit.trailing_zeros() as usize]);
+            }
+            let mark = marks[w as usize] & below;
+            if mark != 0 {
+                marks[parent as usize] |= mark;
+                let mut rest = mark;
+                while rest != 0 {
+                    let slot = &mut proposed[rest.trailing_zeros() as usize];
+                    *slot = best.min(*slot);
+                    rest &= rest - 1;
+                }
             }
             forest.semi[w as usize] = best;
             if best == parent {
@@ -452,7 +554,7 @@ fn lengauer_tarjan(
             dom[w] = 1;
         }
     }
-    for buffer in [ancestor, semi, label, preds.first, preds.sources] {
+    for buffer in [ancestor, semi, label, preds.first, preds.sources, hubs.marks] {
         pool.give(buffer);
     }
     Some(dom)
