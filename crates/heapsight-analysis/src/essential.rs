@@ -7,6 +7,8 @@
 //!
 //! Source: DevTools, `HeapSnapshot.ts`, `computeIsEssentialEdge` and `markPageOwnedNodes`.
 
+use std::rc::Rc;
+
 use heapsight_snapshot::{EdgeKind, Snapshot};
 
 use crate::{bits::BitSet, known::Known, ownership::is_document_dom_trees};
@@ -26,7 +28,8 @@ pub struct Rules<'a> {
     snapshot: &'a Snapshot,
     known: &'a Known,
     kinds: &'a [u8],
-    weak_maps: bool,
+    /// The tables of WeakMaps; `None` if there is not one.
+    tables: Option<Rc<BitSet>>,
     /// `None` while the walk is inside of the page, where every source is the page's.
     page_owned: Option<BitSet>,
     /// Inside of the page: targets that the page owns though no essential edge led there.
@@ -39,6 +42,7 @@ pub(crate) struct Source {
     ord: u32,
     is_root: bool,
     page_owned: bool,
+    is_table: bool,
 }
 
 impl<'a> Rules<'a> {
@@ -48,7 +52,7 @@ impl<'a> Rules<'a> {
             snapshot,
             known,
             kinds: &snapshot.edges.kind,
-            weak_maps: known.has_weak_maps(),
+            tables: known.has_weak_maps().then(|| Rc::new(tables(snapshot, known))),
             page_owned: None,
             skipped: Vec::new(),
         }
@@ -56,7 +60,12 @@ impl<'a> Rules<'a> {
 
     /// Rules for the rest of the graph.
     pub(crate) fn with_page(&self, page_owned: BitSet) -> Self {
-        Self { page_owned: Some(page_owned), ..Self::in_page(self.snapshot, self.known) }
+        Self {
+            page_owned: Some(page_owned),
+            tables: self.tables.clone(),
+            skipped: Vec::new(),
+            ..*self
+        }
     }
 
     #[inline]
@@ -65,6 +74,7 @@ impl<'a> Rules<'a> {
             ord,
             is_root: ord == self.snapshot.root,
             page_owned: self.page_owned.as_ref().is_none_or(|owned| owned.contains(ord as usize)),
+            is_table: self.tables.as_ref().is_some_and(|tables| tables.contains(ord as usize)),
         }
     }
 
@@ -79,7 +89,7 @@ impl<'a> Rules<'a> {
         if kind == EdgeKind::WEAK || target == source.ord {
             return false;
         }
-        if (kind == EdgeKind::INTERNAL && self.weak_maps && self.is_from_table(source.ord, edge))
+        if (kind == EdgeKind::INTERNAL && source.is_table && self.is_from_table(source.ord, edge))
             || (kind == EdgeKind::SHORTCUT && !source.is_root)
         {
             if self.page_owned.is_none() {
@@ -106,4 +116,19 @@ impl<'a> Rules<'a> {
             .weak_map_edge(self.snapshot.edges.name[edge])
             .is_some_and(|entry| u64::from(self.snapshot.nodes.id[source as usize]) == entry.table_id)
     }
+}
+
+/// The nodes that a WeakMap entry names as its table. Linear in the nodes, so that the walk need not look at the names
+/// of all internal edges.
+fn tables(snapshot: &Snapshot, known: &Known) -> BitSet {
+    let ids = known.weak_map_tables();
+    let mut tables = BitSet::new(snapshot.node_count());
+    let (Some(&least), Some(&most)) = (ids.first(), ids.last()) else { return tables };
+    for (ord, &id) in snapshot.nodes.id.iter().enumerate() {
+        let id = u64::from(id);
+        if (least..=most).contains(&id) && ids.binary_search(&id).is_ok() {
+            tables.insert(ord);
+        }
+    }
+    tables
 }

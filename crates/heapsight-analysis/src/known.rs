@@ -146,6 +146,14 @@ impl Known {
         if self.weak_map_edges.is_empty() { None } else { self.weak_map_edges.get(&name).copied() }
     }
 
+    /// The ids of the tables that WeakMap entries name, ascending.
+    pub fn weak_map_tables(&self) -> Vec<u64> {
+        let mut ids: Vec<u64> = self.weak_map_edges.values().map(|entry| entry.table_id).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        ids
+    }
+
     /// Whether the snapshot has any WeakMap entry.
     pub fn has_weak_maps(&self) -> bool {
         !self.weak_map_edges.is_empty()
