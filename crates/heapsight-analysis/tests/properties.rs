@@ -30,6 +30,14 @@ fn the_engine_is_the_oracle_on_graphs_small_enough_to_read() {
 }
 
 /// The engine's columns, compared with the oracle and given back, so that a test can show the numbers that matter.
+#[test]
+fn the_engine_is_the_oracle_on_graphs_with_more_hubs_than_have_a_bit() {
+    for seed in 0..300 {
+        let options = Options { nodes: 400, ..Options::default() };
+        check(&format!("seed {seed}, 400 nodes"), &generate::graph_with(&mut Rng::new(seed), options));
+    }
+}
+
 fn checked(graph: &SnapshotBuilder) -> Oracle {
     let expected = Oracle::new(graph);
     check_columns("by hand", &engine(&heap(graph), &expected), &expected);
