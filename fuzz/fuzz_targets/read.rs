@@ -13,6 +13,7 @@ fuzz_target!(|bytes: &[u8]| {
         return;
     };
     assert_eq!(snapshot.nodes.first_edge.len(), snapshot.node_count() + 1);
+    assert!(snapshot.scopes.as_ref().is_none_or(|scopes| scopes.is_sound(snapshot.node_count())));
     for string in 0..=snapshot.strings.len() as u32 {
         let _ = (snapshot.strings.get(string), snapshot.strings.wtf8(string));
     }

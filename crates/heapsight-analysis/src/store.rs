@@ -7,8 +7,8 @@
 use std::io::{self, Write};
 
 use heapsight_snapshot::{
-    Column, EdgeColumns, KindTable, Location, Locations, NodeColumns, Sample, Section, SizeColumn, Snapshot,
-    StringTable, TraceFunction, TraceNode, Traces, Warning, WarningKind, Warnings,
+    Column, EdgeColumns, KindTable, Location, Locations, NodeColumns, Sample, Scopes, Section, SizeColumn,
+    Snapshot, StringTable, TraceFunction, TraceNode, Traces, Warning, WarningKind, Warnings,
     index::{Damaged, Index, IndexWriter},
 };
 use rayon::prelude::*;
@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// Counts up whenever a stored number would come out differently: an index of another version is not used.
-pub const STORE_VERSION: u32 = 2;
+pub const STORE_VERSION: u32 = 3;
 
 /// What is stored while the dominators are still searched for.
 #[derive(Clone, Copy, Debug)]
@@ -160,6 +160,16 @@ pub fn write_graph<W: Write>(out: &mut IndexWriter<W>, graph: Graph<'_>) -> io::
             .flat_map(|n| [u64::from(n.id), u64::from(n.function), n.count, n.size, parent(n)])
             .collect();
         out.column("trace tree", &tree)?;
+    }
+    if let Some(scopes) = &snapshot.scopes {
+        out.column("scope script", &scopes.scripts)?;
+        out.column("scope id", &scopes.ids)?;
+        out.column("scope parent", &scopes.parents)?;
+        out.column("scope first variable", &scopes.first_variable)?;
+        out.column("scope first use", &scopes.first_use)?;
+        out.column("scope variable", &scopes.variables)?;
+        out.column("scope use scope", &scopes.use_scopes)?;
+        out.column("scope use slot", &scopes.use_slots)?;
     }
     out.column("distance", distance)?;
     out.column("class", &classes.of)?;
@@ -337,6 +347,7 @@ pub fn read_heap(index: &Index) -> Result<Heap, Damaged> {
         edge_kinds: KindTable::from_names(meta.edge_kinds.clone()),
         locations,
         traces: read_traces(index)?,
+        scopes: read_scopes(index)?,
         samples: meta.samples.iter().map(sample).collect(),
         text_bytes: meta.text_bytes,
         warnings: meta.warnings()?,
@@ -366,6 +377,22 @@ pub fn read_heap(index: &Index) -> Result<Heap, Damaged> {
         ..Heap::default()
     };
     if lengths_agree(&heap, &meta) { Ok(heap) } else { Err(Damaged) }
+}
+
+fn read_scopes(index: &Index) -> Result<Option<Scopes>, Damaged> {
+    if !index.has("scope id") {
+        return Ok(None);
+    }
+    Ok(Some(Scopes {
+        scripts: index.column("scope script")?,
+        ids: index.column("scope id")?,
+        parents: index.column("scope parent")?,
+        first_variable: index.column("scope first variable")?,
+        first_use: index.column("scope first use")?,
+        variables: index.column("scope variable")?,
+        use_scopes: index.column("scope use scope")?,
+        use_slots: index.column("scope use slot")?,
+    }))
 }
 
 fn read_traces(index: &Index) -> Result<Option<Traces>, Damaged> {
@@ -417,6 +444,7 @@ fn lengths_agree(heap: &Heap, meta: &Meta) -> bool {
         && per_node.iter().all(|&len| len == n)
         && per_edge.iter().all(|&len| len == e)
         && per_location.iter().all(|&len| len == locations.len())
+        && snapshot.scopes.as_ref().is_none_or(|scopes| scopes.is_sound(n))
         && nodes.first_edge.len() == n + 1
         && nodes.first_edge.last().is_some_and(|&last| last as usize <= e)
         && (meta.root as usize) < n

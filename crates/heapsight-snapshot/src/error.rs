@@ -26,6 +26,12 @@ pub enum Section {
     Samples,
     /// The `locations` array.
     Locations,
+    /// The `scopes` array.
+    Scopes,
+    /// The `scope_context_vars` array.
+    ScopeVariables,
+    /// The `scope_uses` array.
+    ScopeUses,
     /// The `strings` array.
     Strings,
     /// A part that this version does not know.
@@ -34,7 +40,7 @@ pub enum Section {
 
 impl Section {
     /// All parts.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 13] = [
         Self::TopLevel,
         Self::Header,
         Self::Nodes,
@@ -43,6 +49,9 @@ impl Section {
         Self::TraceTree,
         Self::Samples,
         Self::Locations,
+        Self::Scopes,
+        Self::ScopeVariables,
+        Self::ScopeUses,
         Self::Strings,
         Self::Unknown,
     ];
@@ -58,6 +67,9 @@ impl Section {
             Self::TraceTree => "trace_tree",
             Self::Samples => "samples",
             Self::Locations => "locations",
+            Self::Scopes => "scopes",
+            Self::ScopeVariables => "scope_context_vars",
+            Self::ScopeUses => "scope_uses",
             Self::Strings => "strings",
             Self::Unknown => "unknown section",
         }
@@ -238,11 +250,13 @@ pub enum WarningKind {
     TrailingText,
     /// A detachedness above 3.
     Detachedness,
+    /// A scope table that is not what its fields or the other tables say.
+    Scope,
 }
 
 impl WarningKind {
     /// All kinds, in the order of their numbers.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::NodeCount,
         Self::EdgeCount,
         Self::UnownedEdges,
@@ -256,6 +270,7 @@ impl WarningKind {
         Self::UnknownSection,
         Self::TrailingText,
         Self::Detachedness,
+        Self::Scope,
     ];
 
     /// A stable word for JSON.
@@ -274,6 +289,7 @@ impl WarningKind {
             Self::UnknownSection => "unknown_section",
             Self::TrailingText => "trailing_text",
             Self::Detachedness => "detachedness",
+            Self::Scope => "scope",
         }
     }
 }

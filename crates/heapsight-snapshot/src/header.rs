@@ -29,6 +29,9 @@ pub(crate) struct Header {
     pub(crate) trace_node_fields: Vec<String>,
     pub(crate) sample_fields: Vec<String>,
     pub(crate) location_fields: Vec<String>,
+    pub(crate) scope_fields: Vec<String>,
+    pub(crate) scope_variable_fields: Vec<String>,
+    pub(crate) scope_use_fields: Vec<String>,
 }
 
 /// Positions of the fields of a node.
@@ -103,7 +106,15 @@ impl Header {
         if node_fields.len() > MAX_FIELDS || edge_fields.len() > MAX_FIELDS {
             return Err(Problem::Header(format!("a row has more than {MAX_FIELDS} fields")));
         }
-        for list in ["trace_function_info_fields", "trace_node_fields", "sample_fields", "location_fields"] {
+        for list in [
+            "trace_function_info_fields",
+            "trace_node_fields",
+            "sample_fields",
+            "location_fields",
+            "scope_fields",
+            "scope_context_var_fields",
+            "scope_use_fields",
+        ] {
             if strings(meta, list).len() > MAX_FIELDS {
                 return Err(Problem::Header(format!("`meta.{list}` has more than {MAX_FIELDS} fields")));
             }
@@ -141,6 +152,9 @@ impl Header {
             trace_node_fields: strings(meta, "trace_node_fields"),
             sample_fields: strings(meta, "sample_fields"),
             location_fields: strings(meta, "location_fields"),
+            scope_fields: strings(meta, "scope_fields"),
+            scope_variable_fields: strings(meta, "scope_context_var_fields"),
+            scope_use_fields: strings(meta, "scope_use_fields"),
         })
     }
 }

@@ -17,6 +17,7 @@ use crate::{
     nodes::{NodeBuffers, NodeRows, parse_nodes},
     numbers::{NumberError, Numbers},
     rows::{Growth, Rows, read_rows},
+    scopes::RawScopes,
     strings::read_strings,
     tables::{Locations, TraceNode, functions, samples},
 };
@@ -77,6 +78,7 @@ struct Reader {
     trace_functions: Vec<u64>,
     raw_locations: Vec<Buffer<u32>>,
     location_rows: usize,
+    scopes: RawScopes,
 }
 
 impl Reader {
@@ -125,7 +127,9 @@ impl Reader {
             b"samples" => Section::Samples,
             b"locations" => Section::Locations,
             b"strings" => Section::Strings,
-            b"scopes" | b"scope_context_vars" | b"scope_uses" => return input.skip_value(Section::Unknown),
+            b"scopes" => Section::Scopes,
+            b"scope_context_vars" => Section::ScopeVariables,
+            b"scope_uses" => Section::ScopeUses,
             other => {
                 if self.seen.is_empty() {
                     return Self::other_format(input, other, key_offset);
@@ -165,6 +169,9 @@ impl Reader {
                             self.snapshot.samples =
                                 samples(&numbers, &header.sample_fields, &mut self.warnings);
                         })
+                    }
+                    Section::Scopes | Section::ScopeVariables | Section::ScopeUses => {
+                        self.scopes.read(input, section, &header, &mut self.warnings)
                     }
                     _ => self.numbers(input, section, header.trace_function_fields.len()).map(|numbers| {
                         self.trace_functions = numbers;
@@ -500,6 +507,10 @@ impl Reader {
             snapshot.node_count() as u64,
             &mut warnings,
         );
+        snapshot.scopes = self
+            .scopes
+            .finish(fields, snapshot.node_count() as u64, snapshot.strings.len() as u32, &mut warnings)
+            .map_err(|problem| problem.at(Section::Scopes, end))?;
         snapshot.traces = traces(&header, &self.trace_functions, snapshot.traces.take(), &mut warnings);
         if snapshot.nodes.trace_node.as_ref().is_some_and(|column| column.iter().all(|&t| t == 0)) {
             snapshot.nodes.trace_node = None;

@@ -3,7 +3,8 @@
 use std::ops::Range;
 
 use crate::{
-    Column, EdgeKind, KindTable, Locations, NodeKind, Sample, SizeColumn, StringTable, Traces, Warnings,
+    Column, EdgeKind, KindTable, Locations, NodeKind, Sample, Scopes, SizeColumn, StringTable, Traces,
+    Warnings,
 };
 
 /// The fields of the nodes, one array each, by ordinal.
@@ -59,6 +60,8 @@ pub struct Snapshot {
     pub locations: Locations,
     /// Allocation traces, if the header counts any functions.
     pub traces: Option<Traces>,
+    /// Lexical scopes of scripts; `None` where the file does not record them.
+    pub scopes: Option<Scopes>,
     /// Ticks of an allocation timeline.
     pub samples: Vec<Sample>,
     /// Damage that was survived.

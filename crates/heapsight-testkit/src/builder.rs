@@ -144,6 +144,21 @@ pub struct TraceTree {
     pub children: Vec<TraceTree>,
 }
 
+/// A lexical scope of a script.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scope {
+    /// The script's node.
+    pub script: NodeOrd,
+    /// V8's id, unique within the script.
+    pub id: i32,
+    /// 0 for the script's outermost scope.
+    pub depth: u32,
+    /// Names of the variables that it declares in contexts.
+    pub variables: Vec<String>,
+    /// Variables that are used in it: id of the declaring scope, position among its variables.
+    pub uses: Vec<(i32, u32)>,
+}
+
 /// A whole snapshot in plain lists: what the oracles of [`crate::oracle`] work on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Graph {
@@ -161,6 +176,8 @@ pub struct Graph {
     pub functions: Vec<Function>,
     /// Root of the tree of allocation stacks.
     pub traces: Option<TraceTree>,
+    /// Lexical scopes, depth first within each script; `None` leaves the tables and their fields out.
+    pub scopes: Option<Vec<Scope>>,
     /// Bytes outside of the heap; `None` leaves the field out of the header.
     pub extra_native_bytes: Option<u64>,
     /// Whether nodes have the field `detachedness` (since Node 16). Without it the states of the nodes are not written,
@@ -231,6 +248,7 @@ impl SnapshotBuilder {
                 samples: Vec::new(),
                 functions: Vec::new(),
                 traces: None,
+                scopes: None,
                 extra_native_bytes: None,
                 has_detachedness: true,
             },
@@ -332,6 +350,29 @@ impl SnapshotBuilder {
     pub fn traces(&mut self, root: TraceTree) -> &mut Self {
         self.graph.traces = Some(root);
         self
+    }
+
+    /// Adds a lexical scope of a script: the depth says which of those before it is around it.
+    pub fn scope(
+        &mut self,
+        script: NodeOrd,
+        id: i32,
+        depth: u32,
+        variables: &[&str],
+        uses: &[(i32, u32)],
+    ) -> &mut Self {
+        let variables = variables.iter().map(|&name| name.to_owned()).collect();
+        let scope = Scope { script, id, depth, variables, uses: uses.to_vec() };
+        self.graph.scopes.get_or_insert_default().push(scope);
+        self
+    }
+
+    /// Adds a number as V8 writes one inside of a node: an internal edge to a node `int`, whose `value` is a string.
+    pub fn int(&mut self, from: NodeOrd, name: &str, value: i64) -> &mut Self {
+        let int = self.node("number", "int", 0);
+        let text = self.node("string", &value.to_string(), 0);
+        self.edge(int, "internal", "value", text);
+        self.edge(from, "internal", name, int)
     }
 
     /// Sets the bytes outside of the heap.
@@ -567,6 +608,17 @@ impl<'g> Writer<'g> {
             })
             .collect();
         let samples: Vec<Vec<u64>> = graph.samples.iter().map(|&(time, id)| vec![time, id]).collect();
+        // Fields of tables that are not written, too: no choice of the layout depends on what the graph has.
+        let scope_fields = self.fields(&[
+            ("script_node_index", Value::Null),
+            ("scope_id", Value::Null),
+            ("depth", Value::Null),
+            ("scope_context_vars_count", Value::Null),
+            ("scope_uses_count", Value::Null),
+        ]);
+        let variable_fields = self.fields(&[("name", Value::Null)]);
+        let use_fields = self.fields(&[("declaring_scope_id", Value::Null), ("slot_index", Value::Null)]);
+        let scopes = self.scopes(&scope_fields, &variable_fields, &use_fields, node_fields.len());
         let names =
             |fields: &[(&'static str, Value)]| fields.iter().map(|(name, _)| *name).collect::<Vec<_>>();
         let types = |fields: Vec<(&str, Value)>| fields.into_iter().map(|(_, kind)| kind).collect::<Vec<_>>();
@@ -584,6 +636,11 @@ impl<'g> Writer<'g> {
             "edge_count": graph.edges.len(),
             "trace_function_count": graph.functions.len(),
         });
+        if graph.scopes.is_some() {
+            header["meta"]["scope_fields"] = json!(names(&scope_fields));
+            header["meta"]["scope_context_var_fields"] = json!(names(&variable_fields));
+            header["meta"]["scope_use_fields"] = json!(names(&use_fields));
+        }
         if let Some(bytes) = graph.extra_native_bytes {
             header["extra_native_bytes"] = bytes.into();
         }
@@ -603,6 +660,14 @@ impl<'g> Writer<'g> {
         self.unknown(&mut text, "embedder", "{\"nodes\":[1,2],\"x\":null}");
         self.rows(&mut text, "samples", &samples);
         self.rows(&mut text, "locations", &locations);
+        if graph.scopes.is_some() {
+            let mut tables =
+                ["scopes", "scope_context_vars", "scope_uses"].into_iter().zip(scopes).collect::<Vec<_>>();
+            self.shuffle(&mut tables);
+            for (key, rows) in &tables {
+                self.rows(&mut text, key, rows);
+            }
+        }
         text.push_str(",\n\"strings\":[");
         for (i, string) in self.strings.iter().enumerate() {
             if i > 0 {
@@ -673,7 +738,44 @@ impl<'g> Writer<'g> {
         rows.collect()
     }
 
-    fn rows(&self, text: &mut String, key: &str, rows: &[Vec<u64>]) {
+    /// The rows of the three scope tables.
+    fn scopes(
+        &mut self,
+        scope_fields: &[(&str, Value)],
+        variable_fields: &[(&str, Value)],
+        use_fields: &[(&str, Value)],
+        node_fields: usize,
+    ) -> [Vec<Vec<i64>>; 3] {
+        let graph = self.graph;
+        let mut tables: [Vec<Vec<i64>>; 3] = Default::default();
+        for scope in graph.scopes.iter().flatten() {
+            let value = |field: &str| match field {
+                "script_node_index" => (scope.script * node_fields) as i64,
+                "scope_id" => scope.id.into(),
+                "depth" => scope.depth.into(),
+                "scope_context_vars_count" => scope.variables.len() as i64,
+                "scope_uses_count" => scope.uses.len() as i64,
+                _ => -9,
+            };
+            tables[0].push(scope_fields.iter().map(|(field, _)| value(field)).collect());
+            for variable in &scope.variables {
+                let name = self.string(variable) as i64;
+                let value = |field: &str| if field == "name" { name } else { 5 };
+                tables[1].push(variable_fields.iter().map(|(field, _)| value(field)).collect());
+            }
+            for &(declaring, slot) in &scope.uses {
+                let value = |field: &str| match field {
+                    "declaring_scope_id" => declaring.into(),
+                    "slot_index" => slot.into(),
+                    _ => 1,
+                };
+                tables[2].push(use_fields.iter().map(|(field, _)| value(field)).collect());
+            }
+        }
+        tables
+    }
+
+    fn rows<N: std::fmt::Display>(&self, text: &mut String, key: &str, rows: &[Vec<N>]) {
         let space = if self.layout.escapes { " \r\n\t" } else { "" };
         let _ = write!(text, ",\n\"{key}\"{space}:{space}[{space}");
         for (i, row) in rows.iter().enumerate() {
@@ -771,6 +873,7 @@ mod tests {
         graph.function("f", "s.js", 1, 2, 3);
         let leaf = TraceTree { id: 2, function: 0, count: 1, size: 2, children: vec![] };
         graph.traces(TraceTree { id: 1, children: vec![leaf], ..TraceTree::default() });
+        graph.scope(b, -2, 0, &["v", "w"], &[]).scope(b, 7, 1, &["x"], &[(-2, 1), (7, 0)]);
         let layouts = [Layout::default(), Layout::node24(), Layout::adverse(1), Layout::adverse(6)];
         for layout in layouts {
             let text = graph.json(&layout);
@@ -789,6 +892,10 @@ mod tests {
             assert_eq!(snapshot.traces.as_ref().unwrap().nodes[1].parent, Some(0));
             assert_eq!(snapshot.nodes.trace_node.as_ref().unwrap()[b], 2);
             assert_eq!((snapshot.samples.len(), snapshot.extra_native_bytes), (1, 9));
+            let scopes = snapshot.scopes.as_ref().unwrap();
+            assert_eq!((&scopes.ids[..], &scopes.scripts[..]), (&[-2, 7][..], &[b as u32; 2][..]));
+            assert_eq!((scopes.variables_of(1), name(scopes.variables[2])), (2..3, "x".to_owned()));
+            assert_eq!((&scopes.use_scopes[..], &scopes.use_slots[..]), (&[-2, 7][..], &[1, 0][..]));
         }
     }
 }
