@@ -1,1 +1,4 @@
 //! The inspector protocol.
+
+mod escapes;
+pub mod protocol;
