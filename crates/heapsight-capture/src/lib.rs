@@ -9,5 +9,6 @@ pub mod inspector;
 pub mod load;
 pub mod output;
 pub mod process;
+pub mod target;
 
 pub use error::{CaptureError, Kind, Result};
