@@ -32,7 +32,7 @@ fn the_engine_is_the_oracle_on_graphs_small_enough_to_read() {
 /// The engine's columns, compared with the oracle and given back, so that a test can show the numbers that matter.
 #[test]
 fn the_engine_is_the_oracle_on_graphs_with_more_hubs_than_have_a_bit() {
-    for seed in 0..300 {
+    for seed in 0..100 {
         let options = Options { nodes: 400, ..Options::default() };
         check(&format!("seed {seed}, 400 nodes"), &generate::graph_with(&mut Rng::new(seed), options));
     }
@@ -175,7 +175,7 @@ fn the_layout_of_the_file_does_not_matter() {
 #[test]
 fn the_way_a_writer_escapes_slashes_does_not_matter() {
     let layout = Layout { escaped_slashes: true, ..Layout::default() };
-    for seed in 0..300 {
+    for seed in 0..100 {
         let graph = generate::graph(seed);
         let snapshot = read(&graph.json(&layout)).unwrap();
         check_same(&format!("seed {seed}"), &heap_of(snapshot), &heap(&graph));
