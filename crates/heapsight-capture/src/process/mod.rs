@@ -3,6 +3,8 @@
 //!
 //! Elsewhere than on Linux everything here answers [`Kind::Unsupported`](crate::Kind::Unsupported).
 
+pub mod cgroup;
+pub mod container;
 pub mod namespaces;
 mod procfs;
 pub mod sockets;

@@ -28,7 +28,7 @@ pub fn same_mount(pid: u32) -> bool {
     same(pid, "ns/mnt")
 }
 
-fn same(pid: u32, file: &str) -> bool {
+pub(super) fn same(pid: u32, file: &str) -> bool {
     let Ok(theirs) = procfs::link(pid, file) else { return false };
     procfs::link(std::process::id(), file).is_ok_and(|ours| ours == theirs)
 }

@@ -80,3 +80,22 @@ pub(crate) fn failure(pid: u32, file: &str, error: &io::Error) -> CaptureError {
     }
     failure
 }
+
+/// Opens a regular file in the file system of a process, as the process would find it: symbolic links of a container
+/// cannot lead out of it, and a FIFO in its place does not block.
+#[cfg(target_os = "linux")]
+pub(crate) fn open_inside(pid: u32, path: &str) -> io::Result<File> {
+    use rustix::fs::{Mode, OFlags, ResolveFlags, open, openat2};
+
+    let root =
+        open(self::path(pid, "root"), OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+    let file = File::from(openat2(root, path.trim_start_matches('/'), flags, Mode::empty(), resolve)?);
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::ErrorKind::InvalidInput.into()) }
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn open_inside(_: u32, _: &str) -> io::Result<File> {
+    Err(io::ErrorKind::Unsupported.into())
+}
