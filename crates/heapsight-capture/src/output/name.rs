@@ -2,9 +2,11 @@
 
 use std::{
     ffi::OsStr,
+    io,
     path::{Path, PathBuf},
 };
 
+use super::partial::problem;
 use crate::{CaptureError, Kind, Result};
 
 /// What is captured.
@@ -109,12 +111,16 @@ impl Place {
             return Ok(Self::Stdout);
         }
         let what = || format!("cannot write {}", path.display());
-        let Ok(own) = path.symlink_metadata() else {
-            if ends_with_slash(path) {
+        let own = match path.symlink_metadata() {
+            Ok(own) => own,
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(problem(path, &error, 0, None));
+            }
+            Err(_) if ends_with_slash(path) => {
                 return Err(CaptureError::new(Kind::Output, what(), "there is no such folder")
                     .hint("create the folder first"));
             }
-            return Ok(Self::File(path.to_owned()));
+            Err(_) => return Ok(Self::File(path.to_owned())),
         };
         let Ok(meta) = path.metadata() else {
             return Err(CaptureError::new(Kind::Output, what(), "it is a symbolic link to nothing")

@@ -30,7 +30,7 @@ const MAX_SEQUENCE: u32 = 9_999;
 const ZSTD_LEVEL: i32 = 3;
 
 /// Level of gzip, the best that one core still does faster than V8 serialises.
-const GZIP_LEVEL: u32 = 3;
+const GZIP_LEVEL: u32 = 1;
 
 /// What a capture is and where it goes.
 #[derive(Clone, Debug)]
