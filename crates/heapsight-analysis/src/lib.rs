@@ -12,6 +12,7 @@ pub mod allocations;
 pub mod bits;
 pub mod classes;
 pub mod contexts;
+pub mod dead_variables;
 pub mod detached;
 pub mod diff;
 pub mod distance;

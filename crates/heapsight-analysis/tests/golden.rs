@@ -4,7 +4,9 @@
 use heapsight_analysis::{
     Heap, Silent, aggregates,
     allocations::AllocationProfile,
-    contexts, diff, duplicates,
+    contexts,
+    dead_variables::{self, dead_variables},
+    diff, duplicates,
     filters::{self, Filter},
     flags, timeline,
 };
@@ -252,4 +254,55 @@ fn function_contexts_hold_what_devtools_says() {
     let held = contexts::held_by_contexts(&open("pairB.heapsnapshot"));
     assert_eq!((held.context_count, held.held_count, held.held_size), (726, 10_764, 991_564));
     assert_eq!((held.other_count, held.other_size), (32_698, 2_154_671));
+}
+
+#[test]
+fn dead_variables_are_devtools_dead_fields() {
+    let mut scopes = 0;
+    for name in fixtures::all() {
+        let heap = open(&name);
+        let Some(dead) = dead_variables(&heap) else {
+            assert!(!name.starts_with("chromium") && name != "contexts.heapsnapshot", "{name} has scopes");
+            continue;
+        };
+        let golden = fixtures::golden(&format!("{name}.contexts"));
+        let snapshot = &heap.snapshot;
+        let (index, id) = (|ord: u32| ord * snapshot.node_fields, |ord: u32| snapshot.nodes.id[ord as usize]);
+        let field = |f: &dead_variables::DeadField| {
+            json!({"name": snapshot.strings.get(f.name), "valueNodeIndex": index(f.value), "valueNodeId": id(f.value),
+                "valueName": heap.names().node(f.value), "valueType": snapshot.node_type(f.value),
+                "selfSize": snapshot.nodes.self_size.get(f.value), "retainedSize": heap.retained.get(f.value)})
+        };
+        let context = |c: &dead_variables::DeadContext| {
+            let fields: Vec<Value> = dead.fields[c.fields.clone()].iter().map(field).collect();
+            json!({"contextNodeIndex": index(c.context), "contextNodeId": id(c.context),
+                "retainedSize": heap.retained.get(c.context), "deadFieldsRetainedSizeSum": c.dead_size,
+                "deadFields": fields})
+        };
+        let scope = |s: &dead_variables::DeadScope| {
+            let contexts: Vec<Value> = dead.contexts[s.contexts.clone()].iter().map(context).collect();
+            let mut row = json!({"scopeInfoNodeIndex": index(s.scope_info), "scopeInfoNodeId": id(s.scope_info),
+                "scriptNodeIndex": index(s.script), "scriptNodeId": id(s.script),
+                "scriptName": dead_variables::script_name(&heap, s.script), "scopeStart": s.start,
+                "scopeEnd": s.end, "contextFieldCount": s.field_count, "contexts": contexts});
+            if let Some(name) = s.name {
+                row["scopeName"] = heap.names().node(name).into();
+            }
+            row
+        };
+        let unknown = |s: &dead_variables::UnknownScript| {
+            json!({"scriptNodeIndex": index(s.script), "scriptNodeId": id(s.script),
+                "scriptName": dead_variables::script_name(&heap, s.script), "contextCount": s.context_count})
+        };
+        let analysis = json!({"scopes": dead.scopes.iter().map(scope).collect::<Vec<_>>(),
+            "scriptsWithoutScopes": dead.unknown.iter().map(unknown).collect::<Vec<_>>()});
+        assert_eq!(analysis, golden["analysis"], "{name}");
+        scopes += dead.scopes.len();
+        let held = contexts::held_by_contexts(&heap);
+        let expected = json!({"contextCount": held.context_count, "retainedByContextSize": held.held_size,
+            "retainedByContextCount": held.held_count, "notRetainedByContextSize": held.other_size,
+            "notRetainedByContextCount": held.other_count, "totalSize": held.held_size + held.other_size});
+        assert_eq!(expected, golden["retainedByContext"], "{name}");
+    }
+    assert_eq!(scopes, 9);
 }
