@@ -6,9 +6,11 @@
 pub mod error;
 pub mod fork;
 pub mod inspector;
+pub mod launch;
 pub mod load;
 pub mod output;
 pub mod process;
+mod subprocess;
 pub mod target;
 
 pub use error::{CaptureError, Kind, Result};
