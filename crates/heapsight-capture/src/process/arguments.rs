@@ -60,6 +60,12 @@ impl Arguments {
         Self::parse(command.iter().skip(1).map(String::as_str))
     }
 
+    /// The options after the subcommand of a command line (`deno run --inspect ...`).
+    pub(crate) fn of_subcommand(command: &[String]) -> Self {
+        let skip = if command.get(1).is_some_and(|word| !word.starts_with('-')) { 2 } else { 1 };
+        Self::parse(command.iter().skip(skip).map(String::as_str))
+    }
+
     /// The options of a value of `NODE_OPTIONS`.
     pub(crate) fn of_variable(text: &str) -> Self {
         let words = split(text);

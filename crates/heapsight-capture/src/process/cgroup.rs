@@ -100,9 +100,8 @@ fn mountinfo(pid: u32) -> String {
 /// The first view of the hierarchy in which the process' group is: `views` are folders that are a root, with the mounts
 /// below it.
 fn find(groups: &str, views: &[(&Path, &str)]) -> Memory {
-    let (version, path) = match memory_group(groups) {
-        Some(found) => found,
-        None => return Memory { version: 2, levels: Vec::new() },
+    let Some((version, path)) = memory_group(groups) else {
+        return Memory { version: 2, levels: Vec::new() };
     };
     for (root, mounts) in views {
         for mount in cgroup_mounts(mounts, version) {
@@ -167,16 +166,9 @@ fn unescape(text: &str) -> String {
     while let Some(at) = rest.find('\\') {
         let code = rest.get(at + 1..at + 4).and_then(|digits| u8::from_str_radix(digits, 8).ok());
         out.push_str(&rest[..at]);
-        match code {
-            Some(code) => {
-                out.push(char::from(code));
-                rest = &rest[at + 4..];
-            }
-            None => {
-                out.push('\\');
-                rest = &rest[at + 1..];
-            }
-        }
+        // A backslash that begins no code is itself.
+        out.push(code.map_or('\\', char::from));
+        rest = &rest[at + if code.is_some() { 4 } else { 1 }..];
     }
     out + rest
 }

@@ -315,7 +315,7 @@ impl<'a> Marks<'a> {
     /// Calls `hear` with each mark that begins in the first part of a chunk, and the texts before and after it.
     fn each(
         &mut self,
-        chunk: Chunk<'_>,
+        chunk: &Chunk<'_>,
         mut hear: impl FnMut(&'a [u8], &[u8], &[u8]) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
         for (mark, finder) in &self.finders {
@@ -333,7 +333,6 @@ impl<'a> Marks<'a> {
 }
 
 /// A part of a file with what is before and after it.
-#[derive(Clone)]
 struct Chunk<'a> {
     bytes: &'a [u8],
     /// Where marks may begin, so that each is heard of once.
@@ -344,7 +343,7 @@ struct Chunk<'a> {
 fn scan(
     file: &File,
     ranges: &[Range<u64>],
-    mut hear: impl FnMut(Chunk<'_>) -> ControlFlow<()>,
+    mut hear: impl FnMut(&Chunk<'_>) -> ControlFlow<()>,
 ) -> io::Result<()> {
     let mut buffer = vec![0; CHUNK + 2 * OVERLAP];
     let mut budget = MOST;
@@ -356,7 +355,7 @@ fn scan(
             let want = &mut buffer[..(to - from) as usize];
             let got = read_at(file, want, from)?;
             let own = (at - from) as usize..((at - from) as usize + CHUNK).min(got);
-            if own.is_empty() || hear(Chunk { bytes: &want[..got], own }).is_break() {
+            if own.is_empty() || hear(&Chunk { bytes: &want[..got], own }).is_break() {
                 return Ok(());
             }
             at += CHUNK as u64;
@@ -487,6 +486,7 @@ mod tests {
         (build.kind, build.version, build.v8_version)
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "what it is compared with is an option")]
     fn some(text: &str) -> Option<String> {
         Some(text.to_owned())
     }
@@ -497,7 +497,7 @@ mod tests {
             let mut count = 0;
             let mut marks = Marks::new(&[b"node.js/v"]);
             let file = file(&[(at, b"node.js/v20.20.2")]);
-            scan(&file, &[0..SMALLEST + 100], |chunk| {
+            scan(&file, std::slice::from_ref(&(0..SMALLEST + 100)), |chunk| {
                 marks.each(chunk, |_, _, after| {
                     assert_eq!(version(after), some("20.20.2"));
                     count += 1;

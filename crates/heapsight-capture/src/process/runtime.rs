@@ -1,12 +1,12 @@
 //! What a process is: the runtime in its executable or in a library that it has mapped, which of Chromium's processes it
 //! is, how large its V8 heaps are and how many workers it has. All from outside.
 
-use std::{fs::File, path::Path};
+use std::fs::File;
 
 use super::{
     arguments::Arguments,
     executable::{Build, Cache, Kind},
-    procfs,
+    procfs, sockets,
     status::Status,
 };
 use crate::error::Result;
@@ -111,7 +111,7 @@ fn libraries(maps: &str) -> Vec<Mapped<'_>> {
         let Some(mapped) = mapped(line) else { continue };
         let path = mapped.path.strip_suffix(" (deleted)").unwrap_or(mapped.path);
         let name = path.rsplit('/').next().unwrap_or_default();
-        let promises = name.contains(".so") || name.ends_with(".node");
+        let promises = name.contains(".so") || name.strip_suffix(".node").is_some();
         let promises = promises
             && ["libnode", "libv8", "libcef", "mini_racer", "libelectron"]
                 .iter()
@@ -205,7 +205,8 @@ fn heap_of(smaps: &str, by_alignment: bool) -> u64 {
 pub fn workers(pid: u32, runtime: &Runtime, inspector_open: bool) -> Option<u32> {
     match runtime.kind {
         Kind::Node => {
-            let loops = event_loops(pid)?.saturating_sub(3 + u32::from(inspector_open));
+            let loops =
+                (sockets::event_loops(pid)?.len() as u32).saturating_sub(3 + u32::from(inspector_open));
             Some(loops.min(small_stacks(&procfs::text(pid, "maps").ok()?)))
         }
         Kind::Deno => Some(named(pid, |name| {
@@ -216,12 +217,6 @@ pub fn workers(pid: u32, runtime: &Runtime, inspector_open: bool) -> Option<u32>
         })),
         Kind::Bun | Kind::Embedder => None,
     }
-}
-
-fn event_loops(pid: u32) -> Option<u32> {
-    let list = std::fs::read_dir(procfs::path(pid, "fd")).ok()?;
-    let links = list.filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok());
-    Some(links.filter(|link| link == Path::new("anon_inode:[eventpoll]")).count() as u32)
 }
 
 /// Stacks of 4 MiB above a guard: writable anonymous mappings of that size after one that allows nothing.

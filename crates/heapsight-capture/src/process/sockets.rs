@@ -1,7 +1,7 @@
 //! Which TCP ports a process listens on: its network namespace's table of sockets joined with its descriptors.
 
 use std::{
-    collections::HashSet,
+    collections::HashMap,
     fs,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
 };
@@ -26,12 +26,38 @@ struct Listener {
 /// where there is no such process.
 pub fn listening(pid: u32) -> Result<Vec<SocketAddr>> {
     // The descriptors come first: a socket that is closed meanwhile is in neither.
-    let held = held(pid)?;
-    let mut found: Vec<SocketAddr> =
-        listeners(pid)?.into_iter().filter(|l| held.contains(&l.inode)).map(|l| l.addr).collect();
-    found.sort_unstable();
+    let mut found: Vec<SocketAddr> = listening_descriptors(pid)?.into_iter().map(|(addr, _)| addr).collect();
     found.dedup();
     Ok(found)
+}
+
+/// The same with the descriptors of the sockets.
+pub(crate) fn listening_descriptors(pid: u32) -> Result<Vec<(SocketAddr, u32)>> {
+    let held = held(pid)?;
+    let mut found: Vec<(SocketAddr, u32)> =
+        listeners(pid)?.into_iter().filter_map(|l| Some((l.addr, *held.get(&l.inode)?))).collect();
+    found.sort_unstable();
+    Ok(found)
+}
+
+/// The descriptors that each event loop (`epoll`) of a process watches, in the order in which the loops were made as far
+/// as their descriptors tell.
+pub(crate) fn event_loops(pid: u32) -> Option<Vec<Vec<u32>>> {
+    let mut loops = Vec::new();
+    for (fd, link) in descriptors(pid).ok()? {
+        if link == "anon_inode:[eventpoll]" {
+            let watched = procfs::text(pid, &format!("fdinfo/{fd}")).map(|t| watched(&t)).unwrap_or_default();
+            loops.push((fd, watched));
+        }
+    }
+    loops.sort_unstable();
+    Some(loops.into_iter().map(|(_, watched)| watched).collect())
+}
+
+/// The descriptors (`tfd`) in a text in the form of `/proc/PID/fdinfo/FD` of an epoll.
+fn watched(text: &str) -> Vec<u32> {
+    let line = |line: &str| line.strip_prefix("tfd:")?.split_ascii_whitespace().next()?.parse().ok();
+    text.lines().filter_map(line).collect()
 }
 
 /// Which process listens on an address in the network namespace of `pid`: the one that would answer, or that makes a
@@ -45,7 +71,7 @@ pub fn owner(addr: SocketAddr, pid: u32) -> Option<u32> {
     listeners.iter().find_map(|listener| {
         // Most often it is the process itself; children that inherited the socket come after their parent.
         let candidates = std::iter::once(pid).chain(pids.iter().copied());
-        candidates.into_iter().find(|&pid| held(pid).is_ok_and(|held| held.contains(&listener.inode)))
+        candidates.into_iter().find(|&pid| held(pid).is_ok_and(|held| held.contains_key(&listener.inode)))
     })
 }
 
@@ -55,19 +81,23 @@ fn takes(held: SocketAddr, wanted: SocketAddr) -> bool {
     held.port() == wanted.port() && (a == b || a.is_unspecified() || b.is_unspecified())
 }
 
-/// The inodes of the sockets among the descriptors of a process.
-fn held(pid: u32) -> Result<HashSet<u64>> {
+/// The sockets among the descriptors of a process: inode to descriptor.
+fn held(pid: u32) -> Result<HashMap<u64, u32>> {
+    let descriptors = descriptors(pid)?;
+    Ok(descriptors.iter().filter_map(|(fd, link)| Some((socket_inode(link)?, *fd))).collect())
+}
+
+/// The descriptors of a process and what they lead to.
+fn descriptors(pid: u32) -> Result<Vec<(u32, String)>> {
     procfs::supported()?;
-    let failure = |e: &std::io::Error| procfs::failure(pid, "fd", e);
-    let list = fs::read_dir(procfs::path(pid, "fd")).map_err(|e| failure(&e))?;
-    let mut held = HashSet::new();
-    for entry in list {
-        // Descriptors come and go while they are listed.
-        let Ok(entry) = entry else { break };
-        let Ok(link) = fs::read_link(entry.path()) else { continue };
-        held.extend(link.to_str().and_then(socket_inode));
-    }
-    Ok(held)
+    let list = fs::read_dir(procfs::path(pid, "fd")).map_err(|e| procfs::failure(pid, "fd", &e))?;
+    // Descriptors come and go while they are listed.
+    let descriptor = |entry: std::io::Result<fs::DirEntry>| {
+        let entry = entry.ok()?;
+        let link = fs::read_link(entry.path()).ok()?.into_os_string().into_string().ok()?;
+        Some((entry.file_name().to_str()?.parse().ok()?, link))
+    };
+    Ok(list.filter_map(descriptor).collect())
 }
 
 fn socket_inode(link: &str) -> Option<u64> {
@@ -132,6 +162,12 @@ mod tests {
             00000000:00000000 00:00000000 00000000 0 0 77 1 0 100 0 0 10 0\n";
         assert_eq!(parse(text), [Listener { addr: "[::1]:9230".parse().unwrap(), inode: 77 }]);
         assert_eq!(parse(""), []);
+    }
+
+    #[test]
+    fn what_an_event_loop_watches() {
+        let text = "pos:\t0\nflags:\t02000002\ntfd:       30 events:       19 data:  1e\ntfd: x\ntfd:       17 events: 1\n";
+        assert_eq!(watched(text), [30, 17]);
     }
 
     #[test]

@@ -18,6 +18,8 @@ pub struct Status {
     pub euid: u32,
     /// Real group id.
     pub gid: u32,
+    /// Supplementary group ids.
+    pub groups: Vec<u32>,
     /// The parent's process id; 0 if it is outside of this PID namespace.
     pub ppid: u32,
     /// `R` running, `S` sleeping, `D` waiting for a disk, `T` stopped, `t` traced, `Z` ended and not reaped.
@@ -158,6 +160,7 @@ fn parse(pid: u32, text: &str, start_time: u64) -> Option<Status> {
         uid: *uids.first()?,
         euid: *uids.get(1)?,
         gid: *numbers("Gid")?.first()?,
+        groups: numbers("Groups").unwrap_or_default(),
         ppid: number("PPid")?,
         state: field("State")?.chars().next()?,
         threads: number("Threads")?,
@@ -177,7 +180,7 @@ mod tests {
     use super::*;
 
     const NODE: &str = "Name:\tnode-Main) Thread\nUmask:\t0022\nState:\tS (sleeping)\nTgid:\t4711\nNgid:\t0\nPid:\t4711\n\
-        PPid:\t1\nTracerPid:\t0\nUid:\t1000\t1001\t1000\t1000\nGid:\t100\t100\t100\t100\nNSpid:\t4711\t12\t1\n\
+        PPid:\t1\nTracerPid:\t0\nUid:\t1000\t1001\t1000\t1000\nGid:\t100\t100\t100\t100\nGroups:\t4 27 \nNSpid:\t4711\t12\t1\n\
         VmRSS:\t   51200 kB\nRssAnon:\t   20480 kB\nThreads:\t11\nSigBlk:\t0000000000000200\n\
         SigIgn:\t0000000000001000\nSigCgt:\t0000000100004602\nCapEff:\t0000000000000020\n";
 
@@ -185,6 +188,7 @@ mod tests {
     fn the_fields_of_status() {
         let status = parse(4711, NODE, 99).unwrap();
         assert_eq!((status.uid, status.euid, status.gid, status.ppid), (1000, 1001, 100, 1));
+        assert_eq!(status.groups, [4, 27]);
         assert_eq!((status.name.as_str(), status.state, status.threads), ("node-Main) Thread", 'S', 11));
         assert_eq!((status.vm_rss, status.rss_anon), (50 << 20, 20 << 20));
         assert_eq!((status.ns_pids.as_slice(), status.own_pid()), ([4711, 12, 1].as_slice(), 1));
