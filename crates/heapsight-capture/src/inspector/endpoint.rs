@@ -1,4 +1,4 @@
-//! Where an inspector is: from what users name (`HOST:PORT`, `ws://...`) to the address and path of one WebSocket.
+//! Where an inspector is: from a host and port, or a URL, to the address and path of one WebSocket.
 //!
 //! Inspectors accept only requests whose `Host` is `localhost` or an IP address, so the address that was connected to is
 //! sent, whatever name led to it; and no `Origin`, which Chromium refuses. Of the `webSocketDebuggerUrl` in a list only
@@ -24,77 +24,6 @@ use crate::{
 
 /// The longest reply that is read; a browser with thousands of pages has a few megabytes.
 const MOST_REPLY: usize = 16 << 20;
-
-/// What a user names: a port to look at, or the URL of a WebSocket.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Address {
-    /// `HOST:PORT`: what is there is asked for.
-    Port {
-        /// Name or IP address, an IPv6 address without brackets.
-        host: String,
-        /// TCP port.
-        port: u16,
-    },
-    /// `ws://HOST:PORT/PATH`.
-    Socket {
-        /// Name or IP address, an IPv6 address without brackets.
-        host: String,
-        /// TCP port.
-        port: u16,
-        /// Path with its slash.
-        path: String,
-    },
-}
-
-impl Address {
-    /// Reads `HOST:PORT`, `:PORT`, `http://HOST:PORT` or `ws://HOST:PORT/PATH`.
-    ///
-    /// # Errors
-    /// [`Kind::NotFound`] for a text that is none of these; [`Kind::Unsupported`] for `wss://`.
-    pub fn parse(text: &str) -> Result<Self> {
-        let bad = |why: &str| {
-            CaptureError::new(Kind::NotFound, format!("`{text}` is no address of an inspector"), why)
-                .hint("name it as HOST:PORT or as ws://HOST:PORT/PATH")
-        };
-        if text.starts_with("wss://") || text.starts_with("https://") {
-            return Err(CaptureError::new(
-                Kind::Unsupported,
-                format!("cannot connect to `{text}`"),
-                "encrypted connections are not supported",
-            )
-            .hint("forward the port, for example with `ssh -L 9229:127.0.0.1:9229 HOST`, and name 127.0.0.1:9229"));
-        }
-        let rest = text.strip_prefix("ws://").or_else(|| text.strip_prefix("http://")).unwrap_or(text);
-        let (authority, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
-        let (host, port) = authority.rsplit_once(':').ok_or_else(|| bad("it has no port"))?;
-        let port: u16 =
-            port.parse().ok().filter(|p| *p > 0).ok_or_else(|| bad("the port is no number up to 65535"))?;
-        let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-        let host = bare.unwrap_or(if host.is_empty() { "127.0.0.1" } else { host });
-        if bare.is_none() && host.contains(':') {
-            return Err(bad("an IPv6 address is written in brackets"));
-        }
-        let host = host.to_owned();
-        Ok(if text.starts_with("ws://") && path.len() > 1 {
-            Self::Socket { host, port, path: path.to_owned() }
-        } else {
-            Self::Port { host, port }
-        })
-    }
-
-    fn host(&self) -> (&str, u16) {
-        match self {
-            Self::Port { host, port } | Self::Socket { host, port, .. } => (host, *port),
-        }
-    }
-}
-
-impl std::fmt::Display for Address {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (host, port) = self.host();
-        if host.contains(':') { write!(f, "[{host}]:{port}") } else { write!(f, "{host}:{port}") }
-    }
-}
 
 /// An address that can be connected to, as seen from here or from within a process' network namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,10 +79,10 @@ impl Server {
     pub fn list(&self, timeout: Duration) -> Result<Vec<Listed>> {
         let what = || format!("cannot list what can be inspected at {}", self.address);
         let reply = self.get("/json/list", timeout)?;
-        if reply.status == 200 {
-            if let Ok(list) = parse(&reply.body) {
-                return Ok(list);
-            }
+        if reply.status == 200
+            && let Ok(list) = parse(&reply.body)
+        {
+            return Ok(list);
         }
         match self.version(timeout) {
             Ok(Some(version)) if version.browser.starts_with("Bun") => Err(bun(&what())),
@@ -302,37 +231,39 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// Finds the WebSocket that a user means. `wanted` chooses among several pages by id, or by a part of title or URL.
+    /// Finds the WebSocket at a host and port. `wanted` chooses among several pages by id, or by a part of title or URL.
     ///
     /// # Errors
     /// [`Kind::NotFound`] where nothing listens or nothing matches; [`Kind::Other`] where several match; else as
     /// [`Server::list`].
-    pub fn find(address: &Address, wanted: Option<&str>, timeout: Duration) -> Result<Self> {
-        let (host, port) = address.host();
-        let what = || format!("cannot connect to {address}");
-        let found = (host, port).to_socket_addrs().map_err(|error| {
-            CaptureError::new(Kind::NotFound, what(), format!("the name `{host}` is not known: {error}"))
-        })?;
-        let mut failure = CaptureError::new(Kind::NotFound, what(), "the name has no address");
-        for address_of in found {
-            let server = Server { address: address_of, inside: None };
-            // A name may stand for ::1 and 127.0.0.1, and the inspector listens on one of them.
-            let result = match address {
-                Address::Socket { path, .. } => server.connect(timeout).map(|_| Self {
-                    server,
-                    path: path.clone(),
-                    listed: Listed::default(),
-                }),
-                Address::Port { .. } => Self::choose(server, wanted, timeout),
-            };
-            match result {
-                Err(error) if matches!(error.kind, Kind::NotFound | Kind::Timeout) && wanted.is_none() => {
-                    failure = error;
-                }
-                other => return other,
-            }
+    pub fn find(host: &str, port: u16, wanted: Option<&str>, timeout: Duration) -> Result<Self> {
+        first_that_works(host, port, |server| Self::choose(server, wanted, timeout))
+    }
+
+    /// The WebSocket of a URL: `ws://HOST:PORT/PATH`. Without a path it is looked for as [`Endpoint::find`] does.
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`] for what is no such URL, and where nothing listens.
+    pub fn of_url(url: &str, wanted: Option<&str>, timeout: Duration) -> Result<Self> {
+        let bad = |why: &str| {
+            CaptureError::new(Kind::NotFound, format!("`{url}` is no WebSocket of an inspector"), why)
+                .hint("it has the form ws://HOST:PORT/PATH")
+        };
+        let rest = url.strip_prefix("ws://").ok_or_else(|| bad("it does not begin with ws://"))?;
+        let (authority, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
+        let (host, port) = authority.rsplit_once(':').unwrap_or((authority, "80"));
+        let port: u16 = port.parse().map_err(|_| bad("its port is none"))?;
+        let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+        if host.is_empty() || port == 0 {
+            return Err(bad("it has no host or port"));
         }
-        Err(failure)
+        if path.len() <= 1 {
+            return Self::find(host, port, wanted, timeout);
+        }
+        first_that_works(host, port, |server| {
+            server.connect(timeout)?;
+            Ok(Self { server, path: path.to_owned(), listed: Listed::default() })
+        })
     }
 
     /// Chooses among what a server lists.
@@ -378,6 +309,24 @@ impl Endpoint {
     pub fn url(&self) -> String {
         format!("ws://{}{}", self.server.address, self.path)
     }
+}
+
+/// Tries the addresses of a name in order: it may stand for `::1` and 127.0.0.1, and the inspector be at one of them.
+fn first_that_works(host: &str, port: u16, look: impl Fn(Server) -> Result<Endpoint>) -> Result<Endpoint> {
+    let what = || format!("cannot connect to {host} port {port}");
+    let found = (host, port).to_socket_addrs().map_err(|error| {
+        CaptureError::new(Kind::NotFound, what(), format!("the name `{host}` is not known: {error}"))
+    })?;
+    let mut failure = None;
+    for address in found {
+        match look(Server { address, inside: None }) {
+            Err(error) if matches!(error.kind, Kind::NotFound | Kind::Timeout) => {
+                failure.get_or_insert(error);
+            }
+            other => return other,
+        }
+    }
+    Err(failure.unwrap_or_else(|| CaptureError::new(Kind::NotFound, what(), "the name has no address")))
 }
 
 fn shown(list: &[&Listed]) -> String {
@@ -446,24 +395,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_as_users_write_them() {
-        let shown =
-            |text: &str| Address::parse(text).map(|a| format!("{a:?}")).unwrap_or_else(|e| e.to_string());
-        let port = |host: &str| format!("Port {{ host: {host:?}, port: 9229 }}");
-        assert_eq!(shown("localhost:9229"), port("localhost"));
-        assert_eq!(shown(":9229"), port("127.0.0.1"));
-        assert_eq!(shown("[::1]:9229"), port("::1"));
-        assert_eq!(shown("http://10.0.0.5:9229/json"), port("10.0.0.5"));
-        assert_eq!(shown("ws://a.b:9229"), port("a.b"));
-        assert_eq!(shown("ws://a.b:9229/"), port("a.b"));
-        assert_eq!(shown("ws://[::1]:9229/u-1"), "Socket { host: \"::1\", port: 9229, path: \"/u-1\" }");
+    fn what_is_no_url_is_said_to_be_none() {
         for bad in
-            ["", "localhost", "localhost:", "localhost:0", "localhost:65536", "::1:9229", "ws:///x", "a:b"]
+            ["", "localhost:9229", "ws://", "ws://:9229/x", "ws://a:x/y", "ws://a:0/y", "ws://a:70000/y"]
         {
-            assert!(shown(bad).contains("is no address"), "{bad}: {}", shown(bad));
+            let error = Endpoint::of_url(bad, None, Duration::from_secs(1)).unwrap_err();
+            assert!(error.what.contains("is no WebSocket"), "{bad}: {error}");
         }
-        assert!(shown("wss://a:9229/x").contains("encrypted"));
-        assert_eq!(Address::parse("[::1]:9229").unwrap().to_string(), "[::1]:9229");
     }
 
     #[test]

@@ -124,11 +124,6 @@ struct ChunkParams<'a> {
 }
 
 impl Core {
-    /// A conversation with one isolate.
-    pub(crate) fn new(route: Route) -> Self {
-        Self { route, ..Self::default() }
-    }
-
     /// Whom it is with.
     pub(crate) fn route(&self) -> &Route {
         &self.route
@@ -286,6 +281,12 @@ pub(crate) fn bad_escape(BadEscape(at): BadEscape) -> CaptureError {
 mod tests {
     use super::*;
 
+    fn core_of(route: Route) -> Core {
+        let mut core = Core::default();
+        core.set_route(route);
+        core
+    }
+
     fn meaning(core: &mut Core, text: &str) -> String {
         match core.receive(text) {
             Ok(Incoming::Chunk(chunk)) => format!("chunk {chunk}"),
@@ -330,7 +331,7 @@ mod tests {
 
     #[test]
     fn a_worker_speaks_through_strings() {
-        let mut core = Core::new(Route::Worker("3".to_owned()));
+        let mut core = core_of(Route::Worker("3".to_owned()));
         let (_, text) = core.request("A.b", &json!({"x": "\""}));
         let sent: Value = serde_json::from_str(&text).unwrap();
         assert_eq!(sent["method"], "NodeWorker.sendMessageToWorker");
@@ -353,7 +354,7 @@ mod tests {
 
     #[test]
     fn a_target_speaks_with_a_session() {
-        let mut core = Core::new(Route::Target("S".to_owned()));
+        let mut core = core_of(Route::Target("S".to_owned()));
         let (_, text) = core.request("A.b", &json!({}));
         assert_eq!(text, r#"{"id":1,"method":"A.b","params":{},"sessionId":"S"}"#);
         let chunk = |tail: &str| format!(r#"{CHUNK_HEAD}a\"}},\"sessionId\":\"S\"}}"}}{tail}"#);

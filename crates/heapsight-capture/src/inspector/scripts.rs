@@ -62,17 +62,17 @@ impl Session {
             "Debugger.enable",
             timeout,
             |method, params| {
-                if matches!(method, "Debugger.scriptParsed" | "Debugger.scriptFailedToParse") {
-                    if let Ok(script) = parse::<Parsed>(params) {
-                        scripts.extend(script.script_id.parse().ok().map(|id| Script {
-                            id,
-                            url: script.url,
-                            hash: script.hash,
-                            source_map_url: script.source_map_url,
-                            length: script.length,
-                            module: script.is_module,
-                        }));
-                    }
+                if matches!(method, "Debugger.scriptParsed" | "Debugger.scriptFailedToParse")
+                    && let Ok(script) = parse::<Parsed>(params)
+                {
+                    scripts.extend(script.script_id.parse().ok().map(|id| Script {
+                        id,
+                        url: script.url,
+                        hash: script.hash,
+                        source_map_url: script.source_map_url,
+                        length: script.length,
+                        module: script.is_module,
+                    }));
                 }
                 Ok(())
             },

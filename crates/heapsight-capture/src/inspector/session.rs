@@ -384,7 +384,7 @@ impl Session {
             let version = self.endpoint.server.version(timeout).ok().flatten().unwrap_or_default();
             let (name, number) = version.browser.split_once('/').unwrap_or(("V8", ""));
             identity.runtime = name.to_lowercase();
-            identity.version = number.to_owned();
+            number.clone_into(&mut identity.version);
             identity.v8 = version.v8;
         }
         Ok(identity)

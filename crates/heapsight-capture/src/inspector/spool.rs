@@ -133,7 +133,8 @@ impl<'a> Spool<'a> {
     }
 
     /// Bytes that wait for the sink.
-    pub(crate) fn backlog(&self) -> u64 {
+    #[cfg(test)]
+    fn backlog(&self) -> u64 {
         self.lock().backlog()
     }
 

@@ -1,0 +1,591 @@
+//! Getting at the inspector of a running program, and leaving as we came.
+//!
+//! For a process: an inspector that is open already is used and left open. Else `SIGUSR1` opens one, and it is sent only
+//! to a runtime that is known to catch it: to any other process it is fatal. Which port opened is seen from the
+//! process' own sockets, whatever its options and whoever else has port 9229. Before anything is captured, whatever
+//! answers there must say that it is that process (`process.pid`, in its own PID namespace).
+//!
+//! What was opened is closed when the [`Attachment`] is closed or dropped, also on errors and interruptions, and it is
+//! looked at whether the port is gone. Only one Heapsight at a time may do this to a process, or one would close the
+//! other's; that is kept by the name of an abstract socket, which ends with its process however that ends.
+//!
+//! What closes an inspector from outside, measured with Node.js 16 to 26 and Deno 2.9: `process._debugEnd()`, after the
+//! evaluation has been answered. A program that never returns to its event loop is told once more, and then closes it
+//! within the evaluation, without an answer.
+
+use std::{
+    collections::{HashMap, HashSet},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    thread,
+    time::{Duration, Instant},
+};
+
+use serde_json::json;
+
+use super::{
+    endpoint::{Endpoint, Server, bun, seconds},
+    session::{Identity, Session},
+};
+use crate::{
+    error::{CaptureError, Kind, Result},
+    process::{
+        self, Process, Status, executable,
+        methods::{Method, SIGUSR1},
+        namespaces, sockets,
+    },
+    target::Target,
+};
+
+/// How often `/proc` is looked at while something is waited for.
+const POLL: Duration = Duration::from_millis(10);
+
+/// After this long without a new port, the ports that were there before are asked.
+const NOTHING_NEW: Duration = Duration::from_millis(500);
+
+/// How long a socket may take to say whether it is an inspector.
+const PROBE: Duration = Duration::from_secs(2);
+
+/// How many sockets of a program are asked at most.
+const PROBES: usize = 16;
+
+/// How often one socket is asked at most.
+const ASKED: u32 = 20;
+
+/// Closes the inspector when the evaluation has been answered.
+const CLOSE_SOON: &str = "(setImmediate(()=>process._debugEnd()),1)";
+
+/// Closes it at once; the connection ends without an answer.
+const CLOSE_NOW: &str = "process._debugEnd()";
+
+/// How to attach.
+#[derive(Clone, Debug)]
+pub struct AttachOptions {
+    /// Which page, where there are several: its id, or a part of its title or URL.
+    pub page: Option<String>,
+    /// The process id that must answer, as this machine has it; for processes that were named by it that is checked
+    /// anyway.
+    pub pid: Option<u32>,
+    /// How long each answer may take, and a process that has just started to be ready.
+    pub timeout: Duration,
+    /// How long an inspector may take to open.
+    pub open_within: Duration,
+    /// How long closing may take.
+    pub close_within: Duration,
+}
+
+impl Default for AttachOptions {
+    fn default() -> Self {
+        Self {
+            page: None,
+            pid: None,
+            timeout: Duration::from_secs(10),
+            open_within: Duration::from_secs(10),
+            close_within: Duration::from_secs(10),
+        }
+    }
+}
+
+/// A program whose inspector is at hand.
+#[derive(Debug)]
+pub struct Attachment {
+    session: Session,
+    identity: Identity,
+    process: Option<Process>,
+    opened: Option<Opened>,
+}
+
+/// An inspector that we opened.
+#[derive(Debug)]
+struct Opened {
+    status: Status,
+    /// Where it listens, as the process has it.
+    listens: SocketAddr,
+    server: Server,
+    close_within: Duration,
+    _lock: Option<Lock>,
+}
+
+/// How an attachment ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Closed {
+    /// It was open before and still is.
+    LeftOpen,
+    /// It was opened by us, and is closed.
+    Closed,
+    /// The process has ended.
+    Ended,
+}
+
+/// Attaches to a target. Processes are proved to be the ones that were named.
+///
+/// # Errors
+/// [`Kind::NotFound`]: no such process, port or page. [`Kind::Unsupported`]: no V8, Bun, or a process whose inspector
+/// cannot be opened, with the reason. [`Kind::Permission`]. [`Kind::Timeout`]: the inspector does not open, or the thread
+/// behind it does not answer. [`Kind::Refused`]: another Heapsight is at work there. [`Kind::Protocol`]: another process
+/// than the named one answers.
+pub fn attach(target: &Target, options: &AttachOptions) -> Result<Attachment> {
+    match target {
+        Target::Pid(pid) => attach_pid(*pid, options),
+        Target::Address { host, port } => {
+            attach_endpoint(Endpoint::find(host, *port, options.page.as_deref(), options.timeout)?, options)
+        }
+        Target::Url(url) => attach_url(url, options),
+    }
+}
+
+/// Attaches to a WebSocket: one that a program which was just launched has announced, see
+/// [`announced`](super::announced).
+///
+/// # Errors
+/// As [`attach`].
+pub fn attach_url(url: &str, options: &AttachOptions) -> Result<Attachment> {
+    attach_endpoint(Endpoint::of_url(url, options.page.as_deref(), options.timeout)?, options)
+}
+
+fn attach_endpoint(endpoint: Endpoint, options: &AttachOptions) -> Result<Attachment> {
+    let mut session = Session::connect(endpoint, options.timeout)?;
+    let identity = session.identify(options.timeout)?;
+    let process = options.pid.map(process::look).transpose()?;
+    if let Some(process) = &process {
+        prove(&process.status, &identity, &session)?;
+    }
+    Ok(Attachment { session, identity, process, opened: None })
+}
+
+/// Attaches to a process.
+fn attach_pid(pid: u32, options: &AttachOptions) -> Result<Attachment> {
+    let mut process = process::look(pid)?;
+    // A process in its first moments is looked at again when it has its handlers.
+    if !process.status.catches(SIGUSR1) && process.facts.inspector.is_none() {
+        wait_until_started(&process.status, options.timeout);
+        process = process::look(pid)?;
+    }
+    if process.runtime.kind == executable::Kind::Bun {
+        return Err(bun(&format!("cannot capture process {pid}")));
+    }
+    let inside = (!namespaces::same_network(pid)).then_some(pid);
+    // Taken before looking: else another Heapsight's inspector would be taken for one that stays.
+    let lock = Lock::take(&process.status)?;
+    let at = |address: SocketAddr| Server { address: reachable(address), inside };
+    if let Some(open) = process.facts.inspector
+        && at(open.addr).version(PROBE.min(options.timeout)).is_ok_and(|version| version.is_some())
+    {
+        return attach_process(process, at(open.addr), options);
+    }
+    if let Some(capability) = process.method(Method::Inspector).filter(|capability| !capability.works) {
+        return Err(CaptureError::new(
+            Kind::Unsupported,
+            format!("cannot open the inspector of process {pid}"),
+            &capability.reason,
+        ));
+    }
+    if !process.status.catches(SIGUSR1) || process.status.blocks(SIGUSR1) {
+        return Err(CaptureError::new(
+            Kind::Unsupported,
+            format!("cannot open the inspector of process {pid}"),
+            "SIGUSR1, which opens it, is not caught by the process: it would do nothing, or end it",
+        )
+        .hint("start the program with --inspect, and without --disable-sigusr1"));
+    }
+    if !publishes_url(&process) {
+        return Err(CaptureError::new(
+            Kind::Unsupported,
+            format!("cannot open the inspector of process {pid}"),
+            "it would print its URL to standard error only (--inspect-publish-uid), and could not be closed again",
+        )
+        .hint("open it with `kill -USR1` and name the ws:// URL that the program then prints"));
+    }
+    let (listens, ours) = open(&process, &at, options)?;
+    if !ours {
+        return attach_process(process, at(listens), options);
+    }
+    let mut opened = Opened {
+        status: process.status.clone(),
+        listens,
+        server: at(listens),
+        close_within: options.close_within,
+        _lock: lock,
+    };
+    // From here on every way out closes it.
+    let begin = || -> Result<(Session, Identity)> {
+        let endpoint = Endpoint::choose(at(listens), options.page.as_deref(), options.timeout)?;
+        let mut session = Session::connect(endpoint, options.timeout)?;
+        let identity = session.identify(options.timeout).map_err(|error| blocked(error, pid))?;
+        prove(&process.status, &identity, &session)?;
+        Ok((session, identity))
+    };
+    match begin() {
+        Ok((session, identity)) => {
+            Ok(Attachment { session, identity, process: Some(process), opened: Some(opened) })
+        }
+        Err(error) => {
+            // A thread that did not answer will not do so now; what is asked of it stays asked.
+            opened.close_within = opened.close_within.min(Duration::from_secs(2));
+            let _ = opened.close(None);
+            Err(error)
+        }
+    }
+}
+
+/// Attaches to an inspector of a process that is open and stays open.
+fn attach_process(process: Process, server: Server, options: &AttachOptions) -> Result<Attachment> {
+    let endpoint = Endpoint::choose(server, options.page.as_deref(), options.timeout)?;
+    let mut session = Session::connect(endpoint, options.timeout)?;
+    let pid = process.status.pid;
+    let identity = session.identify(options.timeout).map_err(|error| blocked(error, pid))?;
+    prove(&process.status, &identity, &session)?;
+    Ok(Attachment { session, identity, process: Some(process), opened: None })
+}
+
+fn blocked(error: CaptureError, pid: u32) -> CaptureError {
+    if error.kind != Kind::Timeout {
+        return error;
+    }
+    let stopped = Status::read(pid).is_ok_and(|status| status.is_stopped());
+    let why = if stopped {
+        "the process is stopped (SIGSTOP or a debugger)"
+    } else {
+        "its inspector answers, but its main thread does not: it is blocked in a native call (execSync, a \
+            synchronous read, a long regular expression), or held by another debugger"
+    };
+    CaptureError::new(Kind::Timeout, format!("process {pid} does not evaluate anything"), why)
+        .hint("try again when it is free; `heapsight ps` shows whether it is stopped")
+}
+
+/// Whether what answers is the process that was named.
+fn prove(status: &Status, identity: &Identity, session: &Session) -> Result<()> {
+    if identity.pid == 0 || identity.pid == status.own_pid() {
+        // Pages have no process id; their port is a socket of the browser's process.
+        return Ok(());
+    }
+    Err(CaptureError::new(
+        Kind::Protocol,
+        format!("process {} is not what answers at {}", status.pid, session.endpoint().server.address),
+        format!(
+            "it says that it is process {}, and process {} calls itself {}",
+            identity.pid,
+            status.pid,
+            status.own_pid()
+        ),
+    )
+    .hint("name the target by its process id alone"))
+}
+
+fn wait_until_started(status: &Status, timeout: Duration) {
+    const YOUNG: u64 = 3;
+    let deadline = Instant::now() + timeout.min(Duration::from_secs(YOUNG));
+    while Instant::now() < deadline && process_age(status).is_some_and(|age| age < YOUNG) {
+        match Status::read(status.pid) {
+            Ok(now) if !now.catches(SIGUSR1) => thread::sleep(POLL),
+            _ => return,
+        }
+    }
+}
+
+/// Seconds since a process was started.
+fn process_age(status: &Status) -> Option<u64> {
+    let uptime = std::fs::read_to_string("/proc/uptime").ok()?;
+    let uptime: f64 = uptime.split(' ').next()?.parse().ok()?;
+    Some((uptime as u64).saturating_sub(status.start_time / 100))
+}
+
+/// Where a socket of all addresses is reached.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
+}
+
+/// Opens the inspector of a process. Gives where it listens and whether it is new.
+fn open(
+    process: &Process,
+    at: &dyn Fn(SocketAddr) -> Server,
+    options: &AttachOptions,
+) -> Result<(SocketAddr, bool)> {
+    let pid = process.status.pid;
+    let before: HashSet<SocketAddr> = sockets::listening(pid)?.into_iter().collect();
+    let begun = Instant::now();
+    signal(&process.status)?;
+    let mut asked: HashMap<SocketAddr, u32> = HashMap::new();
+    let is_inspector = |address: SocketAddr| {
+        at(address).version(PROBE.min(options.timeout)).map(|version| version.is_some())
+    };
+    loop {
+        let now = sockets::listening(pid)?;
+        let new = now.iter().filter(|address| !before.contains(address));
+        for &address in new.take(PROBES) {
+            // It may listen before it answers; so it is asked again.
+            let times = asked.entry(address).or_default();
+            *times += 1;
+            if *times > ASKED {
+                continue;
+            }
+            match is_inspector(address) {
+                Ok(true) => return Ok((address, true)),
+                Err(error) if error.kind == Kind::Permission => return Err(error),
+                _ => {}
+            }
+        }
+        if begun.elapsed() >= NOTHING_NEW {
+            // It may have been open at a port that nobody would guess (`inspector.open(port)`).
+            for address in process::methods::inspector_candidates(process)?.into_iter().take(PROBES) {
+                if before.contains(&address)
+                    && asked.insert(address)
+                    && is_inspector(address).unwrap_or(false)
+                {
+                    return Ok((address, false));
+                }
+            }
+        }
+        if begun.elapsed() >= options.open_within {
+            return Err(not_opened(process, options.open_within));
+        }
+        if !process.status.is_current() {
+            return Err(CaptureError::new(
+                Kind::Gone,
+                format!("process {pid} ended while its inspector was opened"),
+                "",
+            ));
+        }
+        thread::sleep(POLL);
+    }
+}
+
+/// Why no port opened, as far as can be told from outside.
+fn not_opened(process: &Process, waited: Duration) -> CaptureError {
+    let pid = process.status.pid;
+    let what = format!("the inspector of process {pid} did not open within {}", seconds(waited));
+    let port = wanted_port(process).unwrap_or(9229);
+    let wanted = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port);
+    match sockets::owner(wanted, pid) {
+        Some(owner) if owner != pid => {
+            let name = Status::read(owner).map(|status| format!(" ({})", status.name)).unwrap_or_default();
+            CaptureError::new(
+                Kind::Timeout,
+                what,
+                format!("its port {port} is taken by process {owner}{name}; the program says so on its standard error"),
+            )
+            .hint("close the inspector of the other process, or start this one with --inspect-port=0")
+        }
+        _ => CaptureError::new(
+            Kind::Timeout,
+            what,
+            "SIGUSR1 had no effect: most likely the program has a handler of its own for it, which swallows it; \
+                or the permission model forbids an inspector",
+        )
+        .hint("start the program with --inspect=127.0.0.1:0, or call `require('inspector').open()` in it"),
+    }
+}
+
+/// The words of its `NODE_OPTIONS` and of its command line, which hold over them.
+fn words(process: &Process) -> Vec<String> {
+    let environ = std::fs::read(format!("/proc/{}/environ", process.status.pid)).unwrap_or_default();
+    let variable = environ.split(|b| *b == 0).find_map(|entry| entry.strip_prefix(b"NODE_OPTIONS="));
+    let variable = String::from_utf8_lossy(variable.unwrap_or_default()).into_owned();
+    variable.split_whitespace().map(str::to_owned).chain(process.command.iter().cloned()).collect()
+}
+
+/// The port that its options tell it to take.
+fn wanted_port(process: &Process) -> Option<u16> {
+    const NAMES: [&str; 5] =
+        ["--inspect-port", "--inspect", "--inspect-brk", "--inspect-wait", "--debug-port"];
+    let port = |word: &String| {
+        let (name, value) = word.split_once('=')?;
+        NAMES.contains(&name).then(|| value.rsplit(':').next()?.parse().ok()).flatten()
+    };
+    words(process).iter().rev().find_map(port)
+}
+
+/// Whether its inspector would tell its URL over HTTP. What cannot be looked up cannot be closed either.
+fn publishes_url(process: &Process) -> bool {
+    let words = words(process);
+    let option = words.iter().rev().find_map(|word| word.strip_prefix("--inspect-publish-uid="));
+    option.is_none_or(|value| value.split(',').any(|place| place == "http"))
+}
+
+/// Sends `SIGUSR1` to the very process that was looked at, while it still catches it.
+#[cfg(target_os = "linux")]
+fn signal(status: &Status) -> Result<()> {
+    use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open, pidfd_send_signal};
+
+    let pid = status.pid;
+    let what = || format!("cannot send SIGUSR1 to process {pid}");
+    let gone = || CaptureError::new(Kind::NotFound, format!("process {pid} has ended"), "");
+    let raw = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or_else(gone)?;
+    // A descriptor cannot pass to another process that gets the same id; what it names is checked after it is open.
+    let descriptor = pidfd_open(raw, PidfdFlags::empty());
+    let now = Status::read(pid)?;
+    if now.start_time != status.start_time {
+        return Err(gone());
+    }
+    if !now.catches(SIGUSR1) || now.is_zombie() {
+        return Err(CaptureError::new(Kind::Unsupported, what(), "the process no longer catches it"));
+    }
+    let sent = match descriptor {
+        Ok(descriptor) => pidfd_send_signal(descriptor, Signal::USR1),
+        // Linux before 5.3.
+        Err(_) => kill_process(raw, Signal::USR1),
+    };
+    sent.map_err(|error| {
+        let failure = CaptureError::io(what(), &error.into());
+        match failure.kind {
+            Kind::Permission => {
+                failure.hint(format!("run heapsight as the user of process {pid}, or as root"))
+            }
+            _ => failure,
+        }
+    })
+}
+
+#[cfg(not(target_os = "linux"))]
+fn signal(status: &Status) -> Result<()> {
+    Err(CaptureError::new(
+        Kind::Unsupported,
+        format!("cannot open the inspector of process {}", status.pid),
+        "that is done on Linux only",
+    )
+    .hint("start the program with --inspect and name its HOST:PORT as the target"))
+}
+
+impl Attachment {
+    /// The conversation with the main thread; [`Session::thread`] leads to the others.
+    pub fn session(&mut self) -> &mut Session {
+        &mut self.session
+    }
+
+    /// Who answered.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// The process, where the target was named as one.
+    pub fn process(&self) -> Option<&Process> {
+        self.process.as_ref()
+    }
+
+    /// Whether the inspector was opened by this, and will be closed.
+    pub fn opened(&self) -> bool {
+        self.opened.is_some()
+    }
+
+    /// Closes what was opened, and looks whether it is closed.
+    ///
+    /// # Errors
+    /// [`Kind::Timeout`] where it is still open: the thread that must close it is blocked. It closes when that is free.
+    pub fn close(mut self) -> Result<Closed> {
+        self.end()
+    }
+
+    fn end(&mut self) -> Result<Closed> {
+        match self.opened.take() {
+            None => Ok(Closed::LeftOpen),
+            Some(opened) => opened.close(Some(&mut self.session)),
+        }
+    }
+}
+
+impl Drop for Attachment {
+    fn drop(&mut self) {
+        // Nobody is left to be told; `close` tells.
+        let _ = self.end();
+    }
+}
+
+impl Opened {
+    fn close(&self, session: Option<&mut Session>) -> Result<Closed> {
+        let deadline = Instant::now() + self.close_within;
+        if let Some(session) = session
+            && !session.has_ended()
+        {
+            // The answer is not waited for: the port that is gone is the answer.
+            let _ = session.start("Runtime.evaluate", &json!({"expression": CLOSE_SOON, "silent": true}));
+            if let Some(closed) = self.wait(Duration::from_secs(1).min(self.close_within)) {
+                return Ok(closed);
+            }
+            let _ = session.start("Runtime.evaluate", &json!({"expression": CLOSE_NOW, "silent": true}));
+        } else {
+            self.ask_anew(CLOSE_SOON);
+            if let Some(closed) = self.wait(Duration::from_secs(1).min(self.close_within)) {
+                return Ok(closed);
+            }
+            self.ask_anew(CLOSE_NOW);
+        }
+        if let Some(closed) = self.wait(deadline.saturating_duration_since(Instant::now())) {
+            return Ok(closed);
+        }
+        let pid = self.status.pid;
+        Err(CaptureError::new(
+            Kind::Timeout,
+            format!("the inspector of process {pid} is still open at {}", self.listens),
+            format!("its main thread has been busy for {}", seconds(self.close_within)),
+        )
+        .hint("it closes by itself as soon as the process is free again: that was asked of it"))
+    }
+
+    /// Over a new connection, where the old one has ended. The message is delivered also when nobody waits for its answer.
+    fn ask_anew(&self, expression: &str) {
+        let session = Endpoint::choose(self.server, None, PROBE).and_then(|at| Session::connect(at, PROBE));
+        let Ok(mut session) = session else { return };
+        if let Ok(id) = session.start("Runtime.evaluate", &json!({"expression": expression, "silent": true}))
+        {
+            let _ =
+                session.answer(id, "Runtime.evaluate", Duration::from_millis(500), |_, _| Ok(()), |_| Ok(()));
+        }
+    }
+
+    /// Waits until the port is gone.
+    fn wait(&self, timeout: Duration) -> Option<Closed> {
+        let deadline = Instant::now() + timeout;
+        loop {
+            if !self.status.is_current() {
+                return Some(Closed::Ended);
+            }
+            if sockets::listening(self.status.pid).is_ok_and(|all| !all.contains(&self.listens)) {
+                return Some(Closed::Closed);
+            }
+            if Instant::now() >= deadline {
+                return None;
+            }
+            thread::sleep(POLL);
+        }
+    }
+}
+
+/// The right to open and close the inspector of one process. Nothing of it stays behind.
+#[derive(Debug)]
+struct Lock {
+    #[cfg(target_os = "linux")]
+    _socket: std::os::unix::net::UnixListener,
+}
+
+impl Lock {
+    /// Takes it; `None` where the system has no such thing.
+    #[cfg(target_os = "linux")]
+    fn take(status: &Status) -> Result<Option<Self>> {
+        use std::os::{
+            linux::net::SocketAddrExt as _,
+            unix::net::{SocketAddr, UnixListener},
+        };
+        // The start time makes it one name for the process in every PID namespace.
+        let name = format!("heapsight-attached-{}-{}", status.start_time, status.own_pid());
+        let Ok(address) = SocketAddr::from_abstract_name(name) else { return Ok(None) };
+        match UnixListener::bind_addr(&address) {
+            Ok(socket) => Ok(Some(Self { _socket: socket })),
+            Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => Err(CaptureError::new(
+                Kind::Refused,
+                format!("another heapsight is attached to process {}", status.pid),
+                "two would close each other's inspector",
+            )
+            .hint("wait until it is done")),
+            Err(_) => Ok(None),
+        }
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn take(_: &Status) -> Result<Option<Self>> {
+        Ok(None)
+    }
+}
