@@ -333,7 +333,7 @@ fn open(
             // It may have been open at a port that nobody would guess (`inspector.open(port)`).
             for address in process::methods::inspector_candidates(process)?.into_iter().take(PROBES) {
                 if before.contains(&address)
-                    && asked.insert(address)
+                    && asked.insert(address, 1).is_none()
                     && is_inspector(address).unwrap_or(false)
                 {
                     return Ok((address, false));
