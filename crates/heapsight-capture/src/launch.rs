@@ -1,12 +1,14 @@
 //! Programs that are started to be captured: `-- node app.js`, `-- npm start`.
 //!
-//! The program is started as it is, with one change: `NODE_OPTIONS` gets `--inspect-port=127.0.0.1:0` and
-//! `--inspect-publish-uid=http`. Both do nothing until an inspector is opened, which happens later and by SIGUSR1, as for
-//! any other process; then it takes a free port instead of 9229, and prints no banner. This was chosen after trying the
-//! alternatives on Node 16 to 26:
+//! The program is started as it is, with one change: `NODE_OPTIONS` gets `--inspect-port=127.0.0.1:PORT`, with a port that
+//! is free, and `--inspect-publish-uid=http`. Both do nothing until an inspector is opened, which happens later and by
+//! SIGUSR1, as for any other process; then it takes that port instead of 9229, and prints no banner. This was chosen after
+//! trying the alternatives on Node 16 to 26:
 //!
-//! - `--inspect=127.0.0.1:0` in `NODE_OPTIONS` opens a debugger in every Node process below the command: in npm itself,
-//!   in build tools, in children; with banners in their output, and open for as long as they run.
+//! - `--inspect` in `NODE_OPTIONS` opens a debugger in every Node process below the command: in npm itself, in build
+//!   tools, in children; with banners in their output, and open for as long as they run. All want the same port.
+//! - Port 0, any free port, breaks programs that use `cluster`: it finds `--inspect` in `NODE_OPTIONS` and gives its workers
+//!   the port of the primary plus 1, 2 and so on; they end with "must be 0 or in range 1024 to 65535".
 //! - Options on the command line reach only a command that is Node itself, and `child_process.fork` passes them on.
 //! - Nothing at all leaves port 9229, which is often taken; Node then opens no inspector.
 //!
@@ -19,7 +21,9 @@
 use std::{
     ffi::{OsStr, OsString},
     fs,
-    path::PathBuf,
+    hash::{BuildHasher, RandomState},
+    net::{Ipv4Addr, TcpListener},
+    path::{Path, PathBuf},
     process::Command,
     sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
@@ -32,17 +36,15 @@ use crate::{
 
 pub use crate::subprocess::{Exit, Pass};
 
-/// What makes an inspector that is opened later take a free port, and print nothing.
-const ON_DEMAND: &str = "--inspect-port=127.0.0.1:0 --inspect-publish-uid=http";
-
-/// What opens an inspector at the start.
-const AT_START: &str = "--inspect=127.0.0.1:0 --inspect-publish-uid=http";
+/// Where a free port is looked for: below the range that the system takes ports of outgoing connections from, so that it
+/// is still free when the inspector is opened, perhaps hours later.
+const PORTS: std::ops::Range<u16> = 20_000..32_000;
 
 /// How long a choice must stay the same: wrappers take a moment to start what they wrap.
 const SETTLED: Duration = Duration::from_millis(250);
 
 /// The same for a program in `node_modules`, which is more often a wrapper.
-const SETTLED_TOOL: Duration = Duration::from_millis(1000);
+const SETTLED_TOOL: Duration = Duration::from_secs(1);
 
 /// Until this age a process without a handler for SIGUSR1 is taken to be still starting (Node needs 50 to 250 ms).
 const STARTED: Duration = Duration::from_secs(2);
@@ -56,7 +58,8 @@ pub enum Inspector {
     /// When a capture opens it with SIGUSR1.
     #[default]
     OnDemand,
-    /// At its start, in every Node process below the command: for programs that handle or disable SIGUSR1.
+    /// At its start, in every Node process below the command: for programs that handle or disable SIGUSR1. Below a
+    /// wrapper (npm, a shell), workers of `cluster` do not start then; see the module.
     AtStart,
     /// Nothing is changed.
     Untouched,
@@ -100,22 +103,32 @@ impl Options {
 }
 
 /// The `NODE_OPTIONS` for a program, made from ours; nothing if they are to stay. Options of the user that concern the
-/// inspector are left alone.
-pub fn node_options(ours: &OsStr, inspector: Inspector) -> Option<OsString> {
-    let added = match inspector {
-        Inspector::OnDemand => ON_DEMAND,
-        Inspector::AtStart => AT_START,
+/// inspector are left alone. `port` 0 is any.
+fn node_options(ours: &OsStr, inspector: Inspector, port: u16) -> Option<OsString> {
+    let option = match inspector {
+        Inspector::OnDemand => "--inspect-port",
+        Inspector::AtStart => "--inspect",
         Inspector::Untouched => return None,
     };
     if ours.to_string_lossy().contains("--inspect") {
         return None;
     }
-    let mut options = OsString::from(added);
+    let mut options = OsString::from(format!("{option}=127.0.0.1:{port} --inspect-publish-uid=http"));
     if !ours.is_empty() {
         options.push(" ");
         options.push(ours);
     }
     Some(options)
+}
+
+/// A port on which nobody listens, of those that nobody else is given either; 0 if there is none.
+fn free_port() -> u16 {
+    let count = u64::from(PORTS.end - PORTS.start);
+    let first = RandomState::new().hash_one(std::process::id()) % count;
+    (0..64)
+        .map(|step| PORTS.start + ((first + step * 97) % count) as u16)
+        .find(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok())
+        .unwrap_or(0)
 }
 
 /// The process to capture from, among those of a launched command.
@@ -155,7 +168,10 @@ impl Launched {
         if let Some(folder) = &options.folder {
             command.current_dir(folder);
         }
-        if let Some(changed) = node_options(&options.node_options, options.inspector) {
+        // Started at once, processes of a wrapper would all want the one port.
+        let wrapped = file_name(program) != "node" && options.inspector == Inspector::AtStart;
+        let port = if wrapped { 0 } else { free_port() };
+        if let Some(changed) = node_options(&options.node_options, options.inspector, port) {
             command.env("NODE_OPTIONS", changed);
         }
         let group =
@@ -264,13 +280,17 @@ impl Launched {
 /// Whether a process is V8 by the name of its executable; cheap, and right for runtimes that were not renamed.
 pub fn is_v8_by_name(pid: u32) -> bool {
     let Ok(path) = fs::read_link(format!("/proc/{pid}/exe")) else { return false };
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let name = file_name(path.as_os_str());
     // A binary that was replaced by an update.
     let name = name.strip_suffix(" (deleted)").unwrap_or(&name);
     let versioned = name
         .strip_prefix("node")
         .is_some_and(|rest| rest.chars().all(|c| c.is_ascii_digit() || ".-".contains(c)));
     versioned || ["nodejs", "deno", "electron"].contains(&name)
+}
+
+fn file_name(path: &OsStr) -> String {
+    Path::new(path).file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 fn handles_sigusr1(pid: u32) -> bool {
@@ -411,7 +431,6 @@ fn script(arguments: &[String]) -> Option<(&str, &[String])> {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test may")]
     use super::*;
 
     fn role_of(line: &str) -> Role {
@@ -454,13 +473,18 @@ mod tests {
 
     #[test]
     fn the_users_options_stay() {
-        let change = |ours: &str| node_options(OsStr::new(ours), Inspector::OnDemand);
-        assert_eq!(change("").unwrap(), ON_DEMAND);
-        assert_eq!(
-            change("--max-old-space-size=99").unwrap(),
-            &*format!("{ON_DEMAND} --max-old-space-size=99")
-        );
+        let change = |ours: &str| node_options(OsStr::new(ours), Inspector::OnDemand, 20_001);
+        let added = "--inspect-port=127.0.0.1:20001 --inspect-publish-uid=http";
+        assert_eq!(change("").unwrap(), added);
+        assert_eq!(change("--max-old-space-size=99").unwrap(), &*format!("{added} --max-old-space-size=99"));
         assert_eq!(change("--inspect=0.0.0.0:9229"), None);
-        assert_eq!(node_options(OsStr::new(""), Inspector::Untouched), None);
+        assert_eq!(node_options(OsStr::new(""), Inspector::Untouched, 1), None);
+    }
+
+    #[test]
+    fn free_ports_are_not_taken() {
+        let port = free_port();
+        let _taken = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap();
+        assert!(PORTS.contains(&port) && free_port() != port);
     }
 }

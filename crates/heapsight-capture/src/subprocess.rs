@@ -466,7 +466,6 @@ fn pass_through(
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test may")]
     use super::*;
 
     #[test]

@@ -282,7 +282,6 @@ fn read(path: &Path) -> io::Result<Metadata> {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test may")]
     use super::*;
 
     pub(crate) fn example() -> Metadata {

@@ -171,7 +171,6 @@ fn ends_with_slash(path: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test may")]
     use super::*;
 
     #[test]

@@ -141,16 +141,19 @@ struct Header {
     trace_function_count: u64,
 }
 
+/// Names of the fields of a row.
 #[derive(Debug, Deserialize)]
 struct Meta {
-    node_fields: Vec<String>,
-    edge_fields: Vec<String>,
-    #[serde(default)]
-    trace_function_info_fields: Vec<String>,
-    #[serde(default)]
-    sample_fields: Vec<String>,
-    #[serde(default)]
-    location_fields: Vec<String>,
+    #[serde(rename = "node_fields")]
+    node: Vec<String>,
+    #[serde(rename = "edge_fields")]
+    edge: Vec<String>,
+    #[serde(default, rename = "trace_function_info_fields")]
+    trace_function_info: Vec<String>,
+    #[serde(default, rename = "sample_fields")]
+    sample: Vec<String>,
+    #[serde(default, rename = "location_fields")]
+    location: Vec<String>,
 }
 
 /// Verifies one stream. Feed all bytes, then ask for the result.
@@ -278,12 +281,12 @@ impl Verifier {
             }
         };
         let counts = Counts {
-            nodes: rows(Section::Nodes, &header.meta.node_fields)?,
-            edges: rows(Section::Edges, &header.meta.edge_fields)?,
+            nodes: rows(Section::Nodes, &header.meta.node)?,
+            edges: rows(Section::Edges, &header.meta.edge)?,
             strings: self.entries_of(Section::Strings),
-            samples: rows(Section::Samples, &header.meta.sample_fields)?,
-            trace_functions: rows(Section::TraceFunctions, &header.meta.trace_function_info_fields)?,
-            locations: rows(Section::Locations, &header.meta.location_fields)?,
+            samples: rows(Section::Samples, &header.meta.sample)?,
+            trace_functions: rows(Section::TraceFunctions, &header.meta.trace_function_info)?,
+            locations: rows(Section::Locations, &header.meta.location)?,
         };
         for (section, said, found) in [
             (Section::Nodes, header.node_count, counts.nodes),
@@ -357,9 +360,10 @@ impl Verifier {
             return Ok(true);
         }
         match (self.state, byte) {
-            (State::Value, _) => self.value(byte, at)?,
-            (State::ValueOrEnd, b']') | (State::KeyOrEnd, b'}') => self.close(byte, at)?,
-            (State::ValueOrEnd, _) => self.value(byte, at)?,
+            (State::ValueOrEnd, b']') | (State::KeyOrEnd, b'}') | (State::AfterValue, b']' | b'}') => {
+                self.close(byte, at)?;
+            }
+            (State::Value | State::ValueOrEnd, _) => self.value(byte, at)?,
             (State::KeyOrEnd | State::Key, b'"') => {
                 self.in_key = true;
                 self.key.clear();
@@ -378,7 +382,6 @@ impl Verifier {
                 }
                 self.state = if self.open.last() == Some(&true) { State::Key } else { State::Value };
             }
-            (State::AfterValue, b']' | b'}') => self.close(byte, at)?,
             (State::Done, _) => return Err(self.flaw(at, "something stands behind the end")),
             _ => return Err(self.unexpected(byte, at)),
         }
@@ -518,7 +521,7 @@ fn survey(part: &[u8]) -> (u64, bool) {
         for (mark, &byte) in marks.iter_mut().zip(block) {
             *mark = u8::from(byte == b',');
         }
-        commas += u64::from(marks.iter().fold(0_u8, |sum, mark| sum + mark));
+        commas += u64::from(marks.iter().sum::<u8>());
         for (found, &byte) in found.iter_mut().zip(block) {
             *found |= strange(byte);
         }
@@ -563,7 +566,6 @@ fn is_scalar(text: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test may")]
     use super::*;
 
     const TINY: &str = r#"{"snapshot":{"meta":{"node_fields":["type","name","id"],"node_types":[["hidden"],"string"],
@@ -587,7 +589,7 @@ mod tests {
     #[test]
     fn a_whole_capture_passes_however_it_is_cut() {
         let wanted = Counts { nodes: 2, edges: 1, strings: 3, samples: 2, trace_functions: 1, locations: 1 };
-        for piece in 1..TINY.len() + 1 {
+        for piece in 1..=TINY.len() {
             assert_eq!(
                 verify(CaptureKind::Timeline, TINY.as_bytes(), piece),
                 Ok(wanted),
