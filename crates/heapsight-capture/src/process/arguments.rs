@@ -66,6 +66,16 @@ impl Arguments {
         Self::parse(command.iter().skip(skip).map(String::as_str))
     }
 
+    /// All options of a command line of Chromium, whose processes write their options as one word.
+    pub(crate) fn of_chromium(command: &[String]) -> Self {
+        let words = command.iter().skip(1).map(String::as_str);
+        let words = words.chain(command.first().into_iter().flat_map(|first| first.split(' ').skip(1)));
+        let options = words
+            .filter(|word| word.starts_with("--"))
+            .flat_map(|word| Self::parse([word].into_iter()).options);
+        Self { options: options.collect() }
+    }
+
     /// The options of a value of `NODE_OPTIONS`.
     pub(crate) fn of_variable(text: &str) -> Self {
         let words = split(text);
@@ -179,6 +189,19 @@ mod tests {
         assert!(!command("node -- --permission").has("--permission"));
         assert!(!command("node -e --permission").has("--permission"));
         assert!(!command("node").has("--permission"));
+    }
+
+    #[test]
+    fn processes_of_chromium_write_one_word() {
+        let words =
+            |words: &[&str]| Arguments::of_chromium(&words.iter().map(|&w| w.to_owned()).collect::<Vec<_>>());
+        let renderer = words(&[
+            "/usr/lib/chromium/chromium --type=renderer --enable-crash-reporter=,built on Debian --lang=en",
+        ]);
+        assert_eq!((renderer.value("--type"), renderer.value("--lang")), (Some("renderer"), Some("en")));
+        let browser =
+            words(&["/usr/lib/chromium/chromium", "file:///a --type=x", "--remote-debugging-port=0"]);
+        assert_eq!((browser.value("--type"), browser.value("--remote-debugging-port")), (None, Some("0")));
     }
 
     #[test]

@@ -43,9 +43,11 @@ pub fn container(pid: u32) -> Result<Option<Container>> {
         return Ok(None);
     }
     if found.is_none() {
-        let engine = if exists_inside(pid, ".dockerenv") {
+        // What we have ourselves says that both are in one container, not in which the other is.
+        let marked = |path| exists_inside(pid, path) && !exists_inside(std::process::id(), path);
+        let engine = if marked(".dockerenv") {
             Some("docker")
-        } else if exists_inside(pid, "run/.containerenv") {
+        } else if marked("run/.containerenv") {
             Some("podman")
         } else if apart(pid, "ns/pid") {
             Some("container")

@@ -25,7 +25,7 @@ pub const SIGUSR1: u32 = 10;
 const DAC_OVERRIDE: u32 = 1;
 
 /// A program that is older than this has its signal handlers, in seconds.
-const STARTED: u64 = 10;
+const STARTED: u64 = 5;
 
 /// A way of capturing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -160,7 +160,7 @@ impl Facts {
             no_addons: options.has("--no-addons"),
             inspector: inspector(pid, runtime, &options),
             reachable: namespaces::same_network(pid) || may_enter_networks(),
-            usr1: usr1(status, runtime::age(status)),
+            usr1: usr1(status, &options, runtime::age(status)),
             may_signal: may_signal(pid),
             uid: status.uid,
             stopped: status.is_stopped(),
@@ -172,12 +172,14 @@ impl Facts {
 }
 
 /// What `SIGUSR1` would do to a process of an age in seconds.
-fn usr1(status: &Status, age: Option<u64>) -> Usr1 {
+fn usr1(status: &Status, options: &Arguments, age: Option<u64>) -> Usr1 {
     if status.catches(SIGUSR1) {
         // Even caught it stays pending while the main thread blocks it; no runtime does that for long.
         return if status.blocks(SIGUSR1) { Usr1::Blocked } else { Usr1::Opens };
     }
-    if age.is_some_and(|age| age < STARTED) {
+    let told = ["--disable-sigusr1", "--permission", "--experimental-permission"];
+    let told = status.blocks(SIGUSR1) && told.iter().any(|option| options.has(option));
+    if !told && age.is_some_and(|age| age < STARTED) {
         return Usr1::Starting;
     }
     if status.blocks(SIGUSR1) {

@@ -170,12 +170,14 @@ fn is_helper(runtime: &Runtime) -> bool {
 }
 
 fn look_with(pid: u32, command: Vec<String>, cache: &mut Cache) -> Result<Option<Process>> {
-    let words = Arguments::of_command(&command);
-    let Some(runtime) = runtime::find(pid, &words, cache)? else { return Ok(None) };
+    let Some(runtime) = runtime::find(pid, &command, cache)? else { return Ok(None) };
     let status = Status::read(pid)?;
     let variable = environment(pid, "NODE_OPTIONS").map(|v| Arguments::of_variable(&v)).unwrap_or_default();
-    let words =
-        if runtime.kind == executable::Kind::Deno { Arguments::of_subcommand(&command) } else { words };
+    let words = match runtime.kind {
+        executable::Kind::Deno => Arguments::of_subcommand(&command),
+        executable::Kind::Chromium | executable::Kind::Electron => Arguments::of_chromium(&command),
+        _ => Arguments::of_command(&command),
+    };
     let facts = Facts::gather(&status, &runtime, &words, &variable);
     let workers = runtime::workers(pid, &runtime, facts.inspector.is_some());
     let mut process = Process {

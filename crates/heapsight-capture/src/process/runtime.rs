@@ -53,11 +53,10 @@ impl Runtime {
 /// [`Kind::Permission`](crate::Kind::Permission) for a process of another user, [`Kind::NotFound`](crate::Kind::NotFound)
 /// where there is no such process or it has ended.
 pub fn runtime(pid: u32) -> Result<Option<Runtime>> {
-    let arguments = Arguments::of_command(&super::command(pid)?);
-    find(pid, &arguments, &mut Cache::default())
+    find(pid, &super::command(pid)?, &mut Cache::default())
 }
 
-pub(crate) fn find(pid: u32, arguments: &Arguments, cache: &mut Cache) -> Result<Option<Runtime>> {
+pub(crate) fn find(pid: u32, command: &[String], cache: &mut Cache) -> Result<Option<Runtime>> {
     procfs::supported()?;
     let path = procfs::link(pid, "exe")?;
     let failure = |e: &std::io::Error| procfs::failure(pid, "exe", e);
@@ -65,7 +64,7 @@ pub(crate) fn find(pid: u32, arguments: &Arguments, cache: &mut Cache) -> Result
     let file = File::open(procfs::path(pid, "exe")).map_err(|e| failure(&e))?;
     let build = cache.build(&file).map_err(|e| failure(&e))?;
     if build.kind.is_some() {
-        return Ok(from_build(build, &path.to_string_lossy(), arguments));
+        return Ok(from_build(build, &path.to_string_lossy(), command));
     }
     // A small program may have its runtime in a library.
     let maps = procfs::text(pid, "maps")?;
@@ -73,16 +72,17 @@ pub(crate) fn find(pid: u32, arguments: &Arguments, cache: &mut Cache) -> Result
         let Some(file) = open_mapped(pid, library) else { continue };
         let Ok(build) = cache.build(&file) else { continue };
         if build.kind.is_some() {
-            return Ok(from_build(build, library.path, arguments));
+            return Ok(from_build(build, library.path, command));
         }
     }
     Ok(None)
 }
 
-fn from_build(build: Build, path: &str, arguments: &Arguments) -> Option<Runtime> {
+fn from_build(build: Build, path: &str, command: &[String]) -> Option<Runtime> {
     let kind = build.kind?;
-    let role = matches!(kind, Kind::Chromium | Kind::Electron)
-        .then(|| arguments.value("--type").map_or_else(|| "browser".to_owned(), str::to_owned));
+    let role = matches!(kind, Kind::Chromium | Kind::Electron).then(|| {
+        Arguments::of_chromium(command).value("--type").map_or_else(|| "browser".to_owned(), str::to_owned)
+    });
     let name = path.strip_suffix(" (deleted)");
     Some(Runtime {
         kind,
