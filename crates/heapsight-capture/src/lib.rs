@@ -9,6 +9,7 @@ pub mod inspector;
 pub mod launch;
 pub mod load;
 pub mod output;
+pub mod preflight;
 pub mod process;
 mod subprocess;
 pub mod target;

@@ -223,6 +223,11 @@ pub(crate) fn level(dir: &Path, version: u8) -> Option<Level> {
     })
 }
 
+/// The file in which a group counts its memory.
+pub(crate) fn current_file(version: u8) -> &'static str {
+    Files::of(version).current
+}
+
 struct Files {
     max: &'static str,
     current: &'static str,
@@ -238,7 +243,7 @@ impl Files {
     }
 }
 
-fn inactive_file(stat: &str, version: u8) -> u64 {
+pub(crate) fn inactive_file(stat: &str, version: u8) -> u64 {
     let name = if version == 1 { "total_inactive_file " } else { "inactive_file " };
     stat.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok()).unwrap_or(0)
 }
@@ -248,7 +253,7 @@ pub fn mem_available() -> Option<u64> {
     meminfo(&fs::read_to_string("/proc/meminfo").ok()?, "MemAvailable:")
 }
 
-fn meminfo(text: &str, name: &str) -> Option<u64> {
+pub(crate) fn meminfo(text: &str, name: &str) -> Option<u64> {
     let kib: u64 = text
         .lines()
         .find_map(|line| line.strip_prefix(name)?.trim().strip_suffix("kB")?.trim().parse().ok())?;
