@@ -17,7 +17,7 @@ fuzz_target!(|bytes: &[u8]| {
     for string in 0..=snapshot.strings.len() as u32 {
         let _ = (snapshot.strings.get(string), snapshot.strings.wtf8(string));
     }
-    let Ok(heap) = Heap::build(snapshot, &Silent, |_| {}) else { return };
+    let Ok(heap) = Heap::build(snapshot, &Silent, &()) else { return };
     let names = heap.names();
     for ord in 0..heap.snapshot.node_count() as u32 {
         let _ = (names.node(ord), heap.classes.class(ord).key(), heap.snapshot.locations.of(ord));

@@ -15,7 +15,7 @@ fn main() {
 }
 
 fn heap() -> Heap {
-    Heap::build(fixtures::snapshot(CAPTURE), &Silent, |_| {}).expect("fixtures are sound")
+    Heap::build(fixtures::snapshot(CAPTURE), &Silent, &()).expect("fixtures are sound")
 }
 
 #[divan::bench(args = [1, 2])]
@@ -29,7 +29,7 @@ fn read(bencher: Bencher<'_, '_>, threads: usize) {
 fn build(bencher: Bencher<'_, '_>) {
     bencher
         .with_inputs(|| fixtures::snapshot(CAPTURE))
-        .bench_values(|snapshot| Heap::build(snapshot, &Silent, |_| {}));
+        .bench_values(|snapshot| Heap::build(snapshot, &Silent, &()));
 }
 
 #[divan::bench]

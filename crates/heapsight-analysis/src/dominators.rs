@@ -77,11 +77,12 @@ pub fn dominators(
     let unreachable = search.unreachable;
     let reached = search.reached;
     let Search { number, vertex, parent, semi, first_pred, cross, hubs, .. } = search;
-    let preds = phase(monitor, "predecessors", || predecessors(snapshot, &cross, &number, first_pred))?;
+    let preds = phase(monitor, "predecessors", || {
+        predecessors(snapshot, &cross, &number, first_pred, hubs.numbered(&number))
+    })?;
     drop(cross);
     let dom = phase(monitor, "semidominators", || {
-        let hubs = hubs.numbered(&number);
-        lengauer_tarjan(snapshot.node_count(), reached, parent, semi, preds, hubs, number, pool)
+        lengauer_tarjan(snapshot.node_count(), reached, parent, semi, preds, number, pool)
     })?;
     Some(NumberedTree { vertex, dom, unreachable })
 }
@@ -382,6 +383,8 @@ struct Predecessors {
     /// Where the list of each number begins; one more at the end.
     first: Buffer<u32>,
     sources: Buffer<u32>,
+    /// Who has edges to the others.
+    hubs: NumberedHubs,
 }
 
 fn predecessors(
@@ -389,6 +392,7 @@ fn predecessors(
     edges: &BitSet,
     number: &[u32],
     mut first: Buffer<u32>,
+    hubs: NumberedHubs,
 ) -> Option<Predecessors> {
     let mut sum = 0u32;
     for slot in &mut first[..] {
@@ -433,7 +437,7 @@ fn predecessors(
         first.copy_within(0..first.len() - 1, 1);
         first[0] = 0;
     }
-    Some(Predecessors { first, sources })
+    Some(Predecessors { first, sources, hubs })
 }
 
 /// The forest of the paper with its path compression.
@@ -485,10 +489,10 @@ fn lengauer_tarjan(
     mut ancestor: Buffer<u32>,
     mut semi: Buffer<u32>,
     preds: Predecessors,
-    mut hubs: NumberedHubs,
     mut dom: Buffer<u32>,
     pool: &Pool,
 ) -> Option<Buffer<u32>> {
+    let NumberedHubs { mut hubs, mut marks } = preds.hubs;
     let mut label = pool.take_zeroed()?;
     let mut forest =
         Forest { ancestor: &mut ancestor, label: &mut label, semi: &mut semi, stack: Vec::new() };
@@ -496,7 +500,7 @@ fn lengauer_tarjan(
         let dom: &mut [u32] = &mut dom;
         let first: &[u32] = &preds.first;
         let sources: &[u32] = &preds.sources;
-        let marks: &mut [u32] = &mut hubs.marks;
+        let marks: &mut [u32] = &mut marks;
         // Hubs numbered below the vertex in hand, and the least semidominator proposed to each.
         let mut below = u32::MAX;
         let mut proposed = [u32::MAX; Hubs::MOST];
@@ -512,7 +516,7 @@ fn lengauer_tarjan(
                 let u = forest.eval(v, w + 1);
                 best = best.min(forest.semi[u as usize]);
             }
-            if let Some((_, bit)) = hubs.hubs.pop_if(|hub| hub.0 == w) {
+            if let Some((_, bit)) = hubs.pop_if(|hub| hub.0 == w) {
                 below &= !bit;
                 best = best.min(proposed[bit.trailing_zeros() as usize]);
             }
@@ -554,7 +558,7 @@ fn lengauer_tarjan(
             dom[w] = 1;
         }
     }
-    for buffer in [ancestor, semi, label, preds.first, preds.sources, hubs.marks] {
+    for buffer in [ancestor, semi, label, preds.first, preds.sources, marks] {
         pool.give(buffer);
     }
     Some(dom)

@@ -60,12 +60,7 @@ impl<'a> Rules<'a> {
 
     /// Rules for the rest of the graph.
     pub(crate) fn with_page(&self, page_owned: BitSet) -> Self {
-        Self {
-            page_owned: Some(page_owned),
-            tables: self.tables.clone(),
-            skipped: Vec::new(),
-            ..*self
-        }
+        Self { page_owned: Some(page_owned), tables: self.tables.clone(), skipped: Vec::new(), ..*self }
     }
 
     #[inline]

@@ -19,7 +19,7 @@ use crate::{
     pool::Pool,
     retainers::Retainers,
     statistics::{Statistics, statistics},
-    store::Graph,
+    store::Derived,
 };
 
 /// The analysis ran out of memory.
@@ -51,6 +51,21 @@ pub trait Monitor: Sync {
 pub struct Silent;
 
 impl Monitor for Silent {}
+
+/// Work that others do on the columns while the rest is computed: an index is written there.
+pub trait Beside: Sync {
+    /// The graph is read and its columns are final. Runs on a thread of its own beside everything else.
+    fn graph(&self, snapshot: &Snapshot) {
+        let _ = snapshot;
+    }
+    /// All but dominators and retained sizes is known. Runs on the second thread, which has nothing else to do then.
+    fn derived(&self, derived: Derived<'_>) {
+        let _ = derived;
+    }
+}
+
+/// Nothing.
+impl Beside for () {}
 
 /// Times a phase.
 pub fn phase<T>(monitor: &dyn Monitor, name: &'static str, work: impl FnOnce() -> T) -> T {
@@ -87,24 +102,25 @@ pub struct Heap {
 }
 
 impl Heap {
-    /// Computes everything.
-    ///
-    /// `beside` runs on the second thread while dominators are searched for, when the graph's columns are final and that
-    /// thread has nothing else to do: an index is written there.
+    /// Computes everything, letting `beside` see what is done already.
     pub fn build(
         mut snapshot: Snapshot,
         monitor: &dyn Monitor,
-        beside: impl FnOnce(Graph<'_>) + Send,
+        beside: &dyn Beside,
     ) -> Result<Self, OutOfMemory> {
         let known = phase(monitor, "names", || Known::find(&snapshot));
         let detached = phase(monitor, "detachedness", || detachedness(&mut snapshot)).ok_or(OutOfMemory)?;
         let raw_sizes = std::mem::take(&mut snapshot.nodes.self_size);
         let pool = Pool::new(snapshot.node_count());
-        let (tree, rest) = {
+        let (tree, rest) = std::thread::scope(|scope| {
             let snapshot = &snapshot;
             let known = &known;
             let detached = &detached;
             let pool = &pool;
+            // It mostly waits for the disk, so it is no loss that there are more threads than cores. Where there cannot be
+            // one more, the second thread does it later.
+            let thread = std::thread::Builder::new().name("beside".to_owned());
+            let early = thread.spawn_scoped(scope, || beside.graph(snapshot)).is_ok();
             rayon::join(
                 || phase(monitor, "dominators", || dominators(snapshot, known, pool, monitor)),
                 || {
@@ -117,18 +133,15 @@ impl Heap {
                     let statistics = phase(monitor, "statistics", || statistics(names, &own));
                     let rows =
                         phase(monitor, "class sizes", || class_sizes(&own, &distance, &classes, |_| true));
-                    let graph = Graph {
-                        snapshot,
-                        self_sizes: &own,
-                        detached,
-                        distance: &distance,
-                        classes: &classes,
-                    };
-                    beside(graph);
+                    if !early {
+                        beside.graph(snapshot);
+                    }
+                    let self_sizes = &own;
+                    beside.derived(Derived { self_sizes, detached, distance: &distance, classes: &classes });
                     Some((own, distance, classes, statistics, rows))
                 },
             )
-        };
+        });
         let tree = tree.ok_or(OutOfMemory)?;
         let (own, distance, classes, statistics, mut summary) = rest.ok_or(OutOfMemory)?;
         snapshot.nodes.self_size = own;

@@ -33,6 +33,7 @@ pub mod retainers;
 pub mod search;
 pub mod statistics;
 pub mod store;
+pub mod subtrees;
 pub mod timeline;
 
-pub use heap::{Heap, Monitor, OutOfMemory, Silent, phase};
+pub use heap::{Beside, Heap, Monitor, OutOfMemory, Silent, phase};

@@ -28,11 +28,9 @@ use crate::{
 /// Counts up whenever a stored number would come out differently: an index of another version is not used.
 pub const STORE_VERSION: u32 = 3;
 
-/// What is stored while the dominators are still searched for.
+/// What is known while the dominators are still searched for.
 #[derive(Clone, Copy, Debug)]
-pub struct Graph<'a> {
-    /// The graph; its shallow sizes are beside it.
-    pub snapshot: &'a Snapshot,
+pub struct Derived<'a> {
     /// The shallow sizes.
     pub self_sizes: &'a SizeColumn,
     /// Detached or attached.
@@ -119,20 +117,15 @@ struct StoredInterface {
     count: u64,
 }
 
-/// Writes the graph's part.
-pub fn write_graph<W: Write>(out: &mut IndexWriter<W>, graph: Graph<'_>) -> io::Result<()> {
-    let Graph { snapshot, self_sizes, detached, distance, classes } = graph;
+/// Writes the graph as it was read.
+pub fn write_graph<W: Write>(out: &mut IndexWriter<W>, snapshot: &Snapshot) -> io::Result<()> {
     let nodes = &snapshot.nodes;
     out.column("node kind", &nodes.kind)?;
     out.column("node name", &nodes.name)?;
     out.column("node id", &nodes.id)?;
     out.column("first edge", &nodes.first_edge)?;
-    write_sizes(out, "self size", self_sizes)?;
     if let Some(column) = &nodes.trace_node {
         out.column("trace node", column)?;
-    }
-    if let Some(column) = &detached.states {
-        out.column("detachedness", column)?;
     }
     out.column("edge kind", &snapshot.edges.kind)?;
     out.column("edge name", &snapshot.edges.name)?;
@@ -170,6 +163,16 @@ pub fn write_graph<W: Write>(out: &mut IndexWriter<W>, graph: Graph<'_>) -> io::
         out.column("scope variable", &scopes.variables)?;
         out.column("scope use scope", &scopes.use_scopes)?;
         out.column("scope use slot", &scopes.use_slots)?;
+    }
+    Ok(())
+}
+
+/// Writes what is known before the dominators are.
+pub fn write_derived<W: Write>(out: &mut IndexWriter<W>, derived: Derived<'_>) -> io::Result<()> {
+    let Derived { self_sizes, detached, distance, classes } = derived;
+    write_sizes(out, "self size", self_sizes)?;
+    if let Some(column) = &detached.states {
+        out.column("detachedness", column)?;
     }
     out.column("distance", distance)?;
     out.column("class", &classes.of)?;

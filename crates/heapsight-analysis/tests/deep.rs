@@ -71,7 +71,7 @@ fn snapshot<I: IntoIterator<Item = (EdgeKind, u32)>>(kind: NodeKind, edges: impl
 fn heap(name: &str, snapshot: Snapshot) -> Heap {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(2).stack_size(STACK).build().unwrap();
     let start = Instant::now();
-    let heap = pool.install(|| Heap::build(snapshot, &Silent, |_| {})).unwrap();
+    let heap = pool.install(|| Heap::build(snapshot, &Silent, &())).unwrap();
     let took = start.elapsed();
     println!("{name}: {took:.1?}");
     assert!(cfg!(debug_assertions) || took < LIMIT, "{name} took {took:?}");

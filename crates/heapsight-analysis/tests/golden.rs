@@ -14,7 +14,7 @@ use heapsight_testkit::{digest, fixtures};
 use serde_json::{Value, json};
 
 fn open(name: &str) -> Heap {
-    Heap::build(fixtures::snapshot(name), &Silent, |_| {}).unwrap()
+    Heap::build(fixtures::snapshot(name), &Silent, &()).unwrap()
 }
 
 fn check_digest(name: &str, golden: &Value, column: &str, values: impl Iterator<Item = i64>) {

@@ -9,12 +9,15 @@ use std::{
 };
 
 use heapsight_analysis::{
-    Heap, Monitor, OutOfMemory, phase,
-    store::{self, Overview},
+    Beside, Heap, Monitor, OutOfMemory, phase,
+    store::{self, Derived, Overview},
 };
-use heapsight_snapshot::{ReadError, ReadOptions};
+use heapsight_snapshot::{ReadError, ReadOptions, Snapshot, index::IndexWriter};
 
-use crate::cache::{Cache, Identity};
+use crate::{
+    cache::{Cache, Identity, Pending},
+    direct::DirectWriter,
+};
 
 /// Where a snapshot comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -163,15 +166,10 @@ fn read(
         + snapshot.edge_count() as u64 * 9
         + snapshot.strings.section_bytes();
     let pending = Mutex::new(cached.and_then(|(cache, identity, _)| cache.begin(identity, about)));
-    let heap = Heap::build(snapshot, monitor, |graph| {
-        let Ok(mut slot) = pending.lock() else { return };
-        if let Some(mut index) = slot.take() {
-            let written = phase(monitor, "graph to index", || store::write_graph(index.writer(), graph));
-            *slot = written.is_ok().then_some(index);
-        }
-    })
-    .map_err(OpenError::Memory)?;
-    if let Some(((cache, identity, path), mut index)) = cached.zip(pending.into_inner().unwrap_or(None)) {
+    let writing = Writing { pending, monitor };
+    let heap = Heap::build(snapshot, monitor, &writing).map_err(OpenError::Memory)?;
+    let pending = writing.pending.into_inner().unwrap_or(None);
+    if let Some(((cache, identity, path), mut index)) = cached.zip(pending) {
         phase(monitor, "results to index", || {
             if store::write_results(index.writer(), &heap).is_ok() {
                 let still = || {
@@ -185,4 +183,30 @@ fn read(
         });
     }
     Ok(heap)
+}
+
+/// An index in the making, written while the heap is analysed. What fails leaves none.
+struct Writing<'a> {
+    pending: Mutex<Option<Pending>>,
+    monitor: &'a (dyn Monitor + 'a),
+}
+
+impl Writing<'_> {
+    fn write(&self, name: &'static str, part: impl FnOnce(&mut IndexWriter<DirectWriter>) -> io::Result<()>) {
+        let Ok(mut slot) = self.pending.lock() else { return };
+        if let Some(mut index) = slot.take() {
+            let written = phase(self.monitor, name, || part(index.writer()));
+            *slot = written.is_ok().then_some(index);
+        }
+    }
+}
+
+impl Beside for Writing<'_> {
+    fn graph(&self, snapshot: &Snapshot) {
+        self.write("graph to index", |out| store::write_graph(out, snapshot));
+    }
+
+    fn derived(&self, derived: Derived<'_>) {
+        self.write("derived to index", |out| store::write_derived(out, derived));
+    }
 }

@@ -12,7 +12,7 @@ use heapsight_testkit::{
 
 /// Analyses a snapshot.
 pub(crate) fn heap_of(snapshot: Snapshot) -> Heap {
-    Heap::build(snapshot, &Silent, |_| {}).unwrap()
+    Heap::build(snapshot, &Silent, &()).unwrap()
 }
 
 /// Analyses a graph.
