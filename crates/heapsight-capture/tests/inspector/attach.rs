@@ -1,0 +1,349 @@
+//! Other people's processes: reached only where it is safe, and left as they were.
+
+use std::{
+    net::TcpListener,
+    ops::ControlFlow,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::Path,
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use heapsight_capture::{
+    CaptureError, Kind,
+    inspector::{AttachOptions, Attachment, Closed, Phase, SnapshotOptions, attach, attach_url},
+    process::sockets,
+    target::Target,
+};
+use heapsight_testkit::runtimes;
+
+use crate::programs::{APP, MAJORS, MARKERS, Program, Proxy, TIMEOUT, count, go_on, patient, read, until};
+
+fn by_pid(program: &Program) -> Result<Attachment, CaptureError> {
+    attach(&Target::Pid(program.pid()), &patient())
+}
+
+fn hasty(program: &Program) -> CaptureError {
+    let options = AttachOptions {
+        timeout: Duration::from_secs(3),
+        open_within: Duration::from_millis(1500),
+        ..patient()
+    };
+    attach(&Target::Pid(program.pid()), &options).unwrap_err()
+}
+
+fn ports(program: &Program) -> Vec<std::net::SocketAddr> {
+    sockets::listening(program.pid()).unwrap()
+}
+
+#[test]
+fn a_process_is_left_as_it_was_on_every_way_out() {
+    for major in MAJORS {
+        let mut program = Program::node(major, &[], APP);
+        let attachment = by_pid(&program).unwrap();
+        assert!(attachment.opened() && ports(&program).len() == 1);
+        assert_eq!(attachment.identity().pid, program.pid());
+        assert_eq!(attachment.close().unwrap(), Closed::Closed);
+        assert_eq!(ports(&program), []);
+        // Again, and dropped.
+        drop(by_pid(&program).unwrap());
+        assert_eq!(ports(&program), []);
+        // A panic in between.
+        let attachment = by_pid(&program).unwrap();
+        let panicked = catch_unwind(AssertUnwindSafe(move || {
+            let _attachment = attachment;
+            std::panic::resume_unwind(Box::new(()));
+        }));
+        assert!(panicked.is_err());
+        assert_eq!(ports(&program), []);
+        // In the middle of a snapshot that is called off.
+        let mut attachment = by_pid(&program).unwrap();
+        let mut bytes = Vec::new();
+        let result = attachment
+            .session()
+            .heap_snapshot(&SnapshotOptions::default(), &mut bytes, &mut |_| ControlFlow::Break(()));
+        // A small heap may be whole before the watcher is asked.
+        if let Err(error) = result {
+            assert_eq!(error.kind, Kind::Interrupted);
+        }
+        assert_eq!(attachment.close().unwrap(), Closed::Closed);
+        assert_eq!(ports(&program), []);
+        assert!(program.is_alive());
+    }
+}
+
+#[test]
+fn an_inspector_that_is_open_is_used_and_stays_open() {
+    for (major, options, script) in [
+        (16, vec!["--inspect"], APP.to_owned()),
+        (20, vec!["--inspect=127.0.0.1:0"], APP.to_owned()),
+        // At a port that no option tells.
+        (24, vec![], format!("require('inspector').open(0,'127.0.0.1');{APP}")),
+        // With servers of the program's own beside it.
+        (
+            26,
+            vec!["--inspect"],
+            format!(
+                "const h=require('http');for(let i=0;i<3;i++)h.createServer((q,r)=>r.end('{{}}')).listen(0,'127.0.0.1');{APP}"
+            ),
+        ),
+    ] {
+        let program = Program::node(major, &options, &script);
+        let before = ports(&program);
+        let attachment = by_pid(&program).unwrap();
+        assert!(!attachment.opened(), "Node.js {major}");
+        assert_eq!(attachment.close().unwrap(), Closed::LeftOpen);
+        assert_eq!(ports(&program), before);
+    }
+}
+
+#[test]
+fn servers_of_the_program_are_not_taken_for_its_inspector() {
+    let script = format!(
+        "const h=require('http');for(let i=0;i<3;i++)h.createServer((q,r)=>r.end('[]')).listen(0,'127.0.0.1');\
+        require('net').createServer(()=>{{}}).listen(0,'127.0.0.1');{APP}"
+    );
+    for major in [16, 22] {
+        let program = Program::node(major, &[], &script);
+        until("its servers listen", || (ports(&program).len() == 4).then_some(()));
+        let attachment = by_pid(&program).unwrap();
+        assert!(attachment.opened());
+        assert_eq!(attachment.close().unwrap(), Closed::Closed);
+        assert_eq!(ports(&program).len(), 4);
+    }
+}
+
+#[test]
+fn a_process_that_has_just_been_started_is_waited_for() {
+    for major in MAJORS {
+        let mut command = Command::new(runtimes::node(major));
+        command.args(["--inspect-port=127.0.0.1:0", "-e", APP]);
+        let mut program = Program::launch(&mut command);
+        // Between fork and exec it is another program.
+        let attachment = until("it can be attached to", || match by_pid(&program) {
+            Ok(attachment) => Some(attachment),
+            Err(error) => {
+                assert_eq!(error.kind, Kind::Unsupported, "Node.js {major}: {error}");
+                None
+            }
+        });
+        drop(attachment);
+        assert!(program.is_alive());
+        program.wait_for("ready");
+        assert_eq!(ports(&program), []);
+    }
+}
+
+#[test]
+fn a_port_that_another_process_has_is_told_with_its_owner() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    for major in [16, 24] {
+        let mut program = Program::node(major, &[&format!("--inspect-port=127.0.0.1:{port}")], APP);
+        let error = hasty(&program);
+        assert_eq!(error.kind, Kind::Timeout);
+        let me = format!("its port {port} is taken by process {}", std::process::id());
+        assert!(error.why.contains(&me), "Node.js {major}: {error}");
+        assert!(program.is_alive());
+    }
+}
+
+#[test]
+fn the_inspector_of_another_process_is_not_taken_for_that_of_the_named_one() {
+    let other = Program::node(20, &["--inspect"], APP);
+    let url = other.url();
+    let port = url.rsplit_once('/').unwrap().0.rsplit_once(':').unwrap().1.to_owned();
+    let program = Program::node(20, &[&format!("--inspect-port=127.0.0.1:{port}")], APP);
+    let error = hasty(&program);
+    assert!(error.why.contains(&format!("is taken by process {}", other.pid())), "{error}");
+    let error = attach_url(&url, &AttachOptions { pid: Some(program.pid()), ..patient() }).unwrap_err();
+    assert_eq!(error.kind, Kind::Protocol);
+    assert!(error.why.contains(&format!("it says that it is process {}", other.pid())), "{error}");
+    attach_url(&url, &AttachOptions { pid: Some(other.pid()), ..patient() }).unwrap();
+}
+
+#[test]
+fn a_handler_of_its_own_swallows_the_signal() {
+    let script = format!("process.on('SIGUSR1',()=>console.log('mine'));{APP}");
+    for major in [16, 26] {
+        let mut program = Program::node(major, &[], &script);
+        let error = hasty(&program);
+        assert_eq!(error.kind, Kind::Timeout);
+        assert!(
+            error.why.contains("a handler of its own") && error.hint.is_some(),
+            "Node.js {major}: {error}"
+        );
+        program.wait_for("mine");
+        assert!(program.is_alive() && ports(&program).is_empty());
+    }
+}
+
+#[test]
+fn where_the_signal_would_do_nothing_or_harm_it_is_not_sent() {
+    let cases: [(u32, &[&str]); 5] = [
+        (22, &["--disable-sigusr1"]),
+        (24, &["--disable-sigusr1"]),
+        (26, &["--disable-sigusr1"]),
+        (24, &["--permission", "--allow-fs-read=*"]),
+        (26, &["--permission", "--allow-fs-read=*"]),
+    ];
+    for (major, options) in cases {
+        let mut program = Program::node(major, options, APP);
+        let error = hasty(&program);
+        assert_eq!(error.kind, Kind::Unsupported, "Node.js {major} {options:?}: {error}");
+        assert!(program.is_alive() && ports(&program).is_empty());
+    }
+    // Its handlers are taken off: the signal would end it.
+    let script = format!("process.on('SIGUSR1',()=>{{}});process.removeAllListeners('SIGUSR1');{APP}");
+    let mut program = Program::node(20, &[], &script);
+    let error = hasty(&program);
+    assert_eq!(error.kind, Kind::Unsupported, "{error}");
+    assert!(program.is_alive());
+    // Its URL would be known to nobody.
+    let mut program = Program::node(20, &["--inspect-publish-uid=stderr"], APP);
+    let error = hasty(&program);
+    assert_eq!(error.kind, Kind::Unsupported, "{error}");
+    assert!(error.why.contains("--inspect-publish-uid") && program.is_alive() && ports(&program).is_empty());
+}
+
+#[test]
+fn what_is_no_v8_program_or_no_process_is_told() {
+    assert_eq!(attach(&Target::Pid(u32::MAX), &patient()).unwrap_err().kind, Kind::NotFound);
+    assert_eq!(attach(&Target::Pid(std::process::id()), &patient()).unwrap_err().kind, Kind::Unsupported);
+}
+
+#[test]
+fn a_main_thread_in_a_native_call_is_said_to_be_blocked_and_closed_when_it_is_free() {
+    let script = format!(
+        "{APP}setTimeout(()=>{{console.log('blocking');require('child_process').execSync('sleep 4')}},50);"
+    );
+    for major in [16, 20, 26] {
+        let program = Program::node(major, &[], &script);
+        program.wait_for("blocking");
+        let options = AttachOptions { timeout: Duration::from_millis(500), ..patient() };
+        let error = attach(&Target::Pid(program.pid()), &options).unwrap_err();
+        assert_eq!(error.kind, Kind::Timeout);
+        assert!(error.why.contains("native call"), "Node.js {major}: {error}");
+        until("the inspector is closed", || ports(&program).is_empty().then_some(()));
+    }
+}
+
+#[test]
+fn only_one_of_us_is_attached_to_a_process() {
+    let program = Program::node(22, &[], APP);
+    let first = by_pid(&program).unwrap();
+    let error = by_pid(&program).unwrap_err();
+    assert_eq!(error.kind, Kind::Refused);
+    assert!(error.what.contains("another heapsight"), "{error}");
+    drop(first);
+    by_pid(&program).unwrap();
+}
+
+/// A heap whose snapshot takes a while to be sent.
+const LARGE: &str = "globalThis.many=Array.from({length:200000},(_,i)=>({i,s:'text '+i}));";
+
+#[test]
+fn a_target_that_is_killed_in_the_middle_is_gone() {
+    for major in [16, 26] {
+        let mut program = Program::node(major, &[], &(LARGE.to_owned() + APP));
+        let mut attachment = by_pid(&program).unwrap();
+        let mut bytes = Vec::new();
+        let error = attachment
+            .session()
+            .heap_snapshot(&SnapshotOptions::default(), &mut bytes, &mut |progress| {
+                if progress.phase != Phase::Writing {
+                    program.kill();
+                }
+                ControlFlow::Continue(())
+            })
+            .unwrap_err();
+        assert_eq!(error.kind, Kind::Gone, "{error}");
+        assert!(error.why.contains("bytes of the capture"), "{error}");
+        assert_eq!(attachment.close().unwrap(), Closed::Ended);
+    }
+}
+
+#[test]
+fn a_line_that_is_cut_in_the_middle_is_gone_and_the_target_goes_on() {
+    for major in [16, 26] {
+        let mut program = Program::node(major, &["--inspect"], &(LARGE.to_owned() + APP));
+        let url = program.url();
+        let proxy = Proxy::to(&url);
+        let mut attachment = attach_url(&proxy.url(&url), &patient()).unwrap();
+        proxy.cut_after(3 << 20);
+        let mut bytes = Vec::new();
+        let error = attachment
+            .session()
+            .heap_snapshot(&SnapshotOptions::default(), &mut bytes, &mut go_on)
+            .unwrap_err();
+        assert_eq!(error.kind, Kind::Gone);
+        assert!(error.why.contains("bytes of the capture"), "{error}");
+        // And again, whole.
+        let mut attachment = attach_url(&url, &patient()).unwrap();
+        let mut bytes = Vec::new();
+        attachment.session().heap_snapshot(&SnapshotOptions::default(), &mut bytes, &mut go_on).unwrap();
+        assert_eq!(count(&read(&bytes), "HeapsightMarker"), MARKERS);
+        assert!(program.is_alive());
+    }
+}
+
+/// Whether this machine lets us make namespaces.
+fn may_unshare() -> bool {
+    let mut command = Command::new("unshare");
+    command.args(["--net", "--pid", "--fork", "ip", "link", "set", "lo", "up"]).stderr(Stdio::null());
+    command.status().is_ok_and(|status| status.success())
+}
+
+/// The process below `unshare` that runs a program.
+fn inner(outer: u32, program: &Path) -> u32 {
+    until("the program is started", || {
+        let mut pid = outer;
+        for _ in 0..4 {
+            let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?;
+            pid = children.split_whitespace().next()?.parse().ok()?;
+            if std::fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe == program) {
+                return Some(pid);
+            }
+        }
+        None
+    })
+}
+
+#[test]
+fn a_process_in_namespaces_of_its_own_is_reached() {
+    if !may_unshare() {
+        return;
+    }
+    // Alone in its network each has port 9229 for itself: so Deno, which takes no other, can be tested too.
+    let deno = "console.log('ready');setInterval(()=>{},1000)";
+    for (runtime, arguments) in [
+        (runtimes::node(18), vec!["-e", APP]),
+        (runtimes::node(26), vec!["-e", APP]),
+        (runtimes::deno(), vec!["eval", deno]),
+    ] {
+        let mut command = Command::new("unshare");
+        command.args([
+            "--net",
+            "--pid",
+            "--fork",
+            "--kill-child",
+            "sh",
+            "-c",
+            "ip link set lo up && exec \"$@\"",
+            "sh",
+        ]);
+        command.arg(&runtime).args(&arguments).env("DENO_NO_UPDATE_CHECK", "1");
+        let program = Program::start(&mut command, "ready");
+        let pid = inner(program.pid(), &runtime);
+        let mut attachment = attach(&Target::Pid(pid), &patient()).unwrap();
+        assert!(attachment.opened());
+        assert_eq!(attachment.identity().pid, 1);
+        assert_eq!(attachment.session().endpoint().server.inside, Some(pid));
+        let mut bytes = Vec::new();
+        attachment.session().heap_snapshot(&SnapshotOptions::default(), &mut bytes, &mut go_on).unwrap();
+        read(&bytes);
+        assert_eq!(attachment.session().threads(TIMEOUT).unwrap().len(), 1);
+        assert_eq!(attachment.close().unwrap(), Closed::Closed);
+        assert_eq!(sockets::listening(pid).unwrap(), []);
+    }
+}
