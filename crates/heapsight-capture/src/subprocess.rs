@@ -330,7 +330,8 @@ impl Group {
                 let _ = pump.0.join();
             }
         }
-        let exit = self.exited();
+        // The main thread of a process may be gone while others are still ending; it can be waited for after the last.
+        let exit = self.wait(Some(Instant::now() + AFTERMATH), &AtomicBool::new(false));
         self.reaped = true;
         let _ = self.child.try_wait();
         exit.unwrap_or(Exit::Signal(Signal::KILL.as_raw()))

@@ -269,8 +269,8 @@ fn a_stall_shows_while_it_lasts_and_in_the_report() {
     until("all wait", || server.state.waiting.load(Ordering::SeqCst) == 3);
     until("a stall", || load.progress().waiting > Duration::from_millis(300));
     server.gate(false);
-    let progress = load.progress().requests;
-    until("requests again", || load.progress().requests > progress + 10);
+    // When none waits for long any more, all that did have ended.
+    until("the stall is over", || load.progress().waiting < Duration::from_millis(150));
     let during = load.lap();
     assert!(during.slow >= 3, "{during:?}");
     assert!(during.latency.max >= Duration::from_millis(300), "{during:?}");
@@ -301,13 +301,13 @@ fn it_begins_when_the_url_answers() {
     assert_eq!(server.count("/warming"), 4);
 
     let within = |path: &str| {
-        let ready_within = Duration::from_millis(150);
+        let ready_within = Duration::from_millis(1500);
         Load::start(&Options { requests: Some(1), ready_within, ..Options::new(server.url(path)) }, &NEVER)
             .unwrap_err()
     };
     let error = within("/503");
     assert_eq!(error.kind, Kind::Timeout);
-    assert!(error.why.starts_with("it answers with status 503, after 0.15 s"), "{error}");
+    assert!(error.why.starts_with("it answers with status 503, after 1.5 s"), "{error}");
     let error = within("/drop");
     assert!(error.why.starts_with("connection closed"), "{error}");
 

@@ -230,6 +230,19 @@ fn places_that_cannot_be_are_named() {
 }
 
 #[test]
+fn a_pipe_is_written_in_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("pipe.zst");
+    assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+    let reader = path.clone();
+    let reader = thread::spawn(move || zstd::decode_all(fs::File::open(reader).unwrap()).unwrap());
+    let text = snapshot(20_000);
+    let written = write(options(&path), &text).unwrap();
+    assert!(reader.join().unwrap() == text);
+    assert_eq!((written.path, names(folder.path())), (Some(path), vec!["pipe.zst".to_owned()]));
+}
+
+#[test]
 fn a_full_device_is_named() {
     // Without a disk to fill: every write to this device fails as on a full disk.
     let error = write(options(Path::new("/dev/full")), &snapshot(10)).unwrap_err();

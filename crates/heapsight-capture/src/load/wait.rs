@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::http::{agent, checked_url, reason};
+use super::http::{Failure, agent, checked_url, reason};
 use crate::{CaptureError, Kind, Result, launch::Launched};
 
 /// Pause between two tries of a URL.
@@ -55,12 +55,17 @@ pub fn url(
     checked_url(url)?;
     let what = || format!("{url} does not answer");
     let deadline = Instant::now() + timeout;
+    let mut last: Option<String> = None;
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
         let why = match agent(left.clamp(Duration::from_millis(10), TRY)).get(url).call() {
             Ok(response) if response.status().as_u16() < 500 => return Ok(response.status().as_u16()),
             Ok(response) => format!("it answers with status {}", response.status().as_u16()),
-            Err(error) => reason(&error).to_string(),
+            Err(error) => match (reason(&error), last) {
+                // The last try has too little time; what was seen before says more.
+                (Failure::Timeout, Some(last)) if left < TRY => last,
+                (failure, _) => failure.to_string(),
+            },
         };
         if let Some(exit) = launched.as_mut().and_then(|launched| launched.exited()) {
             return Err(CaptureError::new(Kind::Gone, what(), format!("the program has ended, {exit}")));
@@ -73,6 +78,7 @@ pub fn url(
             return Err(CaptureError::new(Kind::Timeout, what(), format!("{why}, after {seconds} s"))
                 .hint("check the address, and that the program listens on it"));
         }
+        last = Some(why);
         thread::sleep(PAUSE.min(deadline.saturating_duration_since(Instant::now())));
     }
 }

@@ -599,6 +599,19 @@ mod tests {
     }
 
     #[test]
+    fn white_space_may_stand_anywhere() {
+        let value: serde_json::Value = serde_json::from_str(TINY).unwrap();
+        let wanted = verify(CaptureKind::Snapshot, TINY.as_bytes(), 64).unwrap();
+        let dense = value.to_string();
+        let airy = serde_json::to_string_pretty(&value).unwrap().replace('\n', "\r\n\t ");
+        for text in [dense, airy.clone(), format!("\n {airy}  \n\n")] {
+            for piece in [1, 2, 7, 64, 1000] {
+                assert_eq!(verify(CaptureKind::Snapshot, text.as_bytes(), piece), Ok(wanted), "{text}");
+            }
+        }
+    }
+
+    #[test]
     fn every_truncation_is_found() {
         let text = TINY.trim_end().as_bytes();
         for length in 0..text.len() {
