@@ -263,7 +263,7 @@ impl Mount {
             .stderr(Stdio::null())
             .status()
             .ok()?;
-        status.success().then_some(Self(folder))
+        status.success().then(|| Self(folder))
     }
 }
 
