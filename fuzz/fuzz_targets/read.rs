@@ -1,7 +1,10 @@
 //! Any bytes through the reader; what it accepts must be fit for every analysis.
 #![no_main]
 
-use heapsight_analysis::{Heap, Silent};
+use heapsight_analysis::{
+    Heap, Silent,
+    dead_variables::{dead_variables, kept_alone},
+};
 use heapsight_snapshot::ReadOptions;
 use libfuzzer_sys::fuzz_target;
 
@@ -22,6 +25,11 @@ fuzz_target!(|bytes: &[u8]| {
     for ord in 0..heap.snapshot.node_count() as u32 {
         let _ = (names.node(ord), heap.classes.class(ord).key(), heap.snapshot.locations.of(ord));
         assert!(heap.retainers().of(&heap.snapshot, ord).count() == heap.retainers().count(ord));
+    }
+    if let Some(dead) = dead_variables(&heap) {
+        assert_eq!(dead.scopes.iter().map(|s| s.contexts.len()).sum::<usize>(), dead.contexts.len());
+        assert_eq!(dead.contexts.iter().map(|c| c.fields.len()).sum::<usize>(), dead.fields.len());
+        let _ = kept_alone(&heap, &dead);
     }
     for edge in 0..heap.snapshot.edge_count() {
         let _ = names.edge(edge);

@@ -21,7 +21,7 @@ use heapsight_snapshot::{EdgeKind, NodeKind, Scopes, Snapshot};
 use rayon::prelude::*;
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use crate::{Heap, distance::leading_integer};
+use crate::{Heap, bits::BitSet, distance::leading_integer, filters::retained_by};
 
 /// Stands for "none".
 const NONE: u32 = u32::MAX;
@@ -34,6 +34,8 @@ const FINISHED: i64 = -1;
 pub struct DeadField {
     /// String index of its name.
     pub name: u32,
+    /// The edge from the context to the value.
+    pub edge: usize,
     /// Its value.
     pub value: u32,
     /// Whether a suspended generator or async function can still use it. DevTools does not look at these.
@@ -124,6 +126,21 @@ pub fn dead_variables(heap: &Heap) -> Option<DeadVariables> {
     dead.unknown.sort_by_key(|script| script.script);
     graph.name_functions(&mut dead.scopes);
     Some(dead)
+}
+
+/// What only the dead variables keep alive, suspended functions' aside: number of objects and their shallow sizes.
+/// Time O(N + E).
+pub fn kept_alone(heap: &Heap, dead: &DeadVariables) -> (u64, u64) {
+    let mut edges = BitSet::new(heap.snapshot.edge_count());
+    for field in dead.fields.iter().filter(|field| !field.resumable) {
+        edges.insert(field.edge);
+    }
+    let sizes = &heap.snapshot.nodes.self_size;
+    retained_by(heap, |_, edge, _| edges.contains(edge))
+        .iter()
+        .map(|ord| sizes.get(ord as u32))
+        .filter(|&size| size > 0)
+        .fold((0, 0), |(count, sum), size| (count + 1, u64::saturating_add(sum, size)))
 }
 
 /// What a script is called: its URL, or else what a comment in it says; empty if neither is known.
@@ -435,7 +452,7 @@ impl Graph<'_> {
                 }
                 let resumable = suspended.any(&field.suspended, &inside);
                 let value = self.snapshot.edges.to[edge];
-                dead.fields.push(DeadField { name: field.name, value, resumable });
+                dead.fields.push(DeadField { name: field.name, edge, value, resumable });
             }
             let here = &mut dead.fields[first_field..];
             if here.is_empty() {

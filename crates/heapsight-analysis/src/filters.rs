@@ -127,7 +127,7 @@ pub(crate) fn strings_where(heap: &Heap, test: impl Fn(&[u8]) -> bool + Sync) ->
 
 /// Nodes that are reached, but not by a walk from the root that leaves out what `avoid(source, edge, target)` names.
 /// Weak edges are not followed; none of the rules of the distances apply.
-fn retained_by(heap: &Heap, avoid: impl Fn(u32, usize, u32) -> bool) -> BitSet {
+pub(crate) fn retained_by(heap: &Heap, avoid: impl Fn(u32, usize, u32) -> bool) -> BitSet {
     let snapshot = &heap.snapshot;
     let mut reached = BitSet::new(snapshot.node_count());
     reached.insert(snapshot.root as usize);
