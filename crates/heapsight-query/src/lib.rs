@@ -14,6 +14,7 @@ pub mod selector;
 pub mod strings;
 pub mod tree;
 pub mod validate;
+pub mod variables;
 
 pub use cache::Cache;
 pub use open::{OpenError, OpenOptions, Source, Timings, open, overview};

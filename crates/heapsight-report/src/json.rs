@@ -7,7 +7,9 @@ use heapsight_query::{
     strings::Duplicates,
     tree::Branch,
     validate::Finding,
+    variables::DeadVariables,
 };
+use heapsight_snapshot::Location;
 use serde_json::{Value, json};
 
 /// `summary --json`.
@@ -39,6 +41,31 @@ pub fn statistics(s: &heapsight_analysis::statistics::Statistics) -> Value {
         "v8_heap": {"total": s.v8_heap_total, "code": s.code, "strings": s.strings, "js_arrays": s.js_arrays,
             "system": s.system},
     })
+}
+
+/// `dead_variables` of `stats --json`; null where the file does not record what functions use.
+pub fn dead_variables(dead: Option<&DeadVariables>) -> Value {
+    let Some(dead) = dead else { return Value::Null };
+    let variables: Vec<Value> = dead
+        .variables
+        .iter()
+        .map(|v| {
+            json!({"name": v.name, "function": v.function, "script_name": v.script, "location": location(v.location),
+                "start": v.characters.0, "end": v.characters.1, "context_count": v.context_count,
+                "retained_size": v.retained_size, "context_id": v.context_id, "value": object_row(&v.value)})
+        })
+        .collect();
+    let unknown: Vec<Value> = dead
+        .unknown
+        .iter()
+        .map(|s| json!({"id": s.id, "script_name": s.name, "context_count": s.context_count}))
+        .collect();
+    json!({"variable_count": dead.variables.len(), "context_count": dead.context_count,
+        "kept_count": dead.kept_count, "kept_size": dead.kept_size, "variables": variables, "unknown_scripts": unknown})
+}
+
+fn location(location: Option<Location>) -> Value {
+    location.map_or(Value::Null, |l| json!({"script_id": l.script_id, "line": l.line, "column": l.column}))
 }
 
 /// One object of a list.
@@ -89,8 +116,6 @@ pub fn growth(files: &[String], rows: &[Growth], most: Option<usize>) -> Value {
 
 /// `show FILE @ID --json`.
 pub fn object(object: &Object) -> Value {
-    let location =
-        object.location.map(|l| json!({"script_id": l.script_id, "line": l.line, "column": l.column}));
     let edges: Vec<Value> = object
         .fields
         .iter()
@@ -118,7 +143,7 @@ pub fn object(object: &Object) -> Value {
         "distance": object.row.distance,
         "dominator_id": object.dominator_id,
         "detachedness": object.detachedness,
-        "location": location,
+        "location": location(object.location),
         "edges": edges,
         "retainers": retainers,
         "dominators": object.dominators.iter().map(object_row).collect::<Vec<_>>(),

@@ -7,6 +7,7 @@ use heapsight_query::{
     strings::Duplicates,
     tree::Branch,
     validate::Finding,
+    variables::{DeadVariable, DeadVariables},
 };
 use heapsight_snapshot::Location;
 
@@ -476,6 +477,80 @@ pub fn duplicates_table(duplicates: &Duplicates, most: usize) -> Table {
         ]);
     }
     table
+}
+
+/// Variables that no function can use, the first `most`.
+pub fn dead_variables_table(dead: &DeadVariables, most: usize) -> Table {
+    let mut table = Table::new(&[
+        ("Dead variable", "name"),
+        ("Function", "function"),
+        ("Source", "source"),
+        ("Contexts", "context_count"),
+        ("Retained size", "retained_size"),
+    ]);
+    for variable in dead.variables.iter().take(most) {
+        let function = match variable.function.as_deref() {
+            None => "",
+            Some("") => "(anonymous)",
+            Some(name) => name,
+        };
+        table.row(vec![
+            Cell::Text(variable.name.clone()),
+            Cell::Text(function.to_owned()),
+            Cell::Text(source(variable)),
+            Cell::Count(variable.context_count),
+            Cell::Bytes(variable.retained_size),
+        ]);
+    }
+    table
+}
+
+/// The file and line of a function, or else where its scope begins.
+fn source(variable: &DeadVariable) -> String {
+    let file = variable.script.rsplit('/').find(|part| !part.is_empty());
+    match (file, variable.location) {
+        (Some(file), Some(place)) => format!("{file}:{}", place.line.saturating_add(1)),
+        (None, Some(place)) => format!("script {}:{}", place.script_id, place.line.saturating_add(1)),
+        (file, None) => {
+            let file = file.unwrap_or("(no address)");
+            format!("{file}, character {}", variable.characters.0.saturating_add(1))
+        }
+    }
+}
+
+/// The dead variables in words and as a table, the first `most`. `None` is for files that do not record what functions
+/// use.
+pub fn dead_variables(dead: Option<&DeadVariables>, most: usize, style: Style) -> String {
+    let Some(dead) = dead else {
+        return "dead context variables: not recorded in this file\n".to_owned();
+    };
+    let mut out = if dead.variables.is_empty() {
+        "no dead context variables\n".to_owned()
+    } else {
+        format!(
+            "{} in {} can be used by no function any more; alone they keep {} in {} alive\n\n{}",
+            number_of(dead.variables.len() as u64, "variable", "variables"),
+            number_of(dead.context_count, "context", "contexts"),
+            bytes(dead.kept_size),
+            number_of(dead.kept_count, "object", "objects"),
+            dead_variables_table(dead, most).text(style.width, style.paint),
+        )
+    };
+    if dead.variables.len() > most {
+        let rest = dead.variables.len() - most;
+        let noun = if rest == 1 { "variable" } else { "variables" };
+        let rest = count(rest as u64);
+        out += &format!("{}\n", style.paint.dim(&format!("… and {rest} more {noun} (--json has all)")));
+    }
+    if !dead.unknown.is_empty() {
+        let contexts = dead.unknown.iter().map(|script| script.context_count).sum();
+        out += &format!(
+            "{} of {} could not be looked at: what their functions use is not recorded\n",
+            number_of(contexts, "context", "contexts"),
+            number_of(dead.unknown.len() as u64, "script", "scripts"),
+        );
+    }
+    out
 }
 
 /// What is wrong with a file.

@@ -1,6 +1,7 @@
 //! `heapsight stats`.
 
 use heapsight_analysis::contexts::{context_sizes, held_by_contexts};
+use heapsight_query::variables::dead_variables;
 use heapsight_report::{
     json,
     table::{Cell, Table},
@@ -11,11 +12,15 @@ use serde_json::{Value, json};
 use super::{Forms, write};
 use crate::{Answer, args::Stats as Args, context::Context, failure::Failure};
 
+/// Dead variables that people are shown.
+const MOST_VARIABLES: usize = 10;
+
 pub(super) fn run(context: &Context, args: &Args) -> Result<Answer, Failure> {
     let heap = context.open(&args.file)?;
     context.note_damage(&args.file, &heap.snapshot.warnings);
     let sizes = context_sizes(&heap);
     let held = held_by_contexts(&heap);
+    let dead = dead_variables(&heap);
     let total = heap.total_size();
     let contexts = || {
         let mut table = Table::new(&[("Native context", "name"), ("Size", "size"), ("%", "share")]);
@@ -51,13 +56,14 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Answer, Failure> {
                 "statistics": json::statistics(&heap.statistics),
                 "function_contexts": {"count": held.context_count, "held_count": held.held_count,
                     "held_size": held.held_size, "other_count": held.other_count, "other_size": held.other_size},
+                "dead_variables": json::dead_variables(dead.as_ref()),
                 "native_contexts": {"contexts": contexts, "shared_size": sizes.shared_size,
                     "unattributed_size": sizes.unattributed_size}})
             },
             text: &|| {
                 let style = context.style();
                 format!(
-                    "{}\n{}, {}, {}, {}\n\n{}\n{}\n{} alone keep {} in {} alive\n",
+                    "{}\n{}, {}, {}, {}\n\n{}\n{}\n{} alone keep {} in {} alive\n{}",
                     style.paint.accent(&crate::context::title(&args.file)),
                     units::number_of(heap.snapshot.node_count() as u64, "object", "objects"),
                     units::number_of(heap.snapshot.edge_count() as u64, "reference", "references"),
@@ -68,6 +74,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Answer, Failure> {
                     units::number_of(held.context_count, "function context", "function contexts"),
                     units::bytes(held.held_size),
                     units::number_of(held.held_count, "object", "objects"),
+                    text::dead_variables(dead.as_ref(), MOST_VARIABLES, style),
                 )
             },
             table: Some(&|| text::statistics_table(&heap.statistics)),

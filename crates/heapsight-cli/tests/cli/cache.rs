@@ -98,6 +98,17 @@ fn a_timeline_keeps_its_traces_and_samples() {
 }
 
 #[test]
+fn a_page_keeps_its_scopes() {
+    let cli = Cli::new();
+    fixture(&cli, "contexts.heapsnapshot");
+    let question = ["stats", "contexts.heapsnapshot", "--json", "--timings"];
+    let first = run(&cli, &question);
+    let second = run(&cli, &question);
+    assert!(used_index(&second) && first.stdout == second.stdout);
+    assert!(String::from_utf8_lossy(&second.stdout).contains("\"function\": \"leaky\""));
+}
+
+#[test]
 fn a_changed_file_is_read_again() {
     let cli = Cli::new();
     let path = fixture(&cli, FILE);

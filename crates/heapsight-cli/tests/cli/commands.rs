@@ -32,7 +32,9 @@ fn help_of_every_command() {
 #[test]
 fn texts_of_the_commands() {
     let cli = Cli::new();
-    for name in ["pairA.heapsnapshot", B, TIMELINE, "chromium-156.0.8078.79.heapsnapshot"] {
+    for name in
+        ["pairA.heapsnapshot", B, TIMELINE, "chromium-156.0.8078.79.heapsnapshot", "contexts.heapsnapshot"]
+    {
         cli.fixture(name);
     }
     let chromium = "chromium-156.0.8078.79.heapsnapshot";
@@ -56,6 +58,8 @@ fn texts_of_the_commands() {
         ("dominators", &["dominators", B, "--depth", "3", "--top", "3"]),
         ("dominators_by_class", &["dominators", B, "--depth", "2", "--top", "3", "--by-class"]),
         ("stats", &["stats", B]),
+        ("stats_none_dead", &["stats", chromium]),
+        ("stats_dead_variables", &["stats", "contexts.heapsnapshot"]),
         ("strings", &["strings", B, "--top", "4"]),
         ("strings_duplicates", &["strings", B, "--duplicates", "--top", "4"]),
         ("strings_pattern", &["strings", B, "--pattern", "dup-string"]),
@@ -68,6 +72,30 @@ fn texts_of_the_commands() {
     for (name, args) in cases {
         assert_snapshot!(*name, cli.shown(args));
     }
+}
+
+#[test]
+fn dead_variables_of_stats() {
+    let cli = Cli::new();
+    let name = "contexts.heapsnapshot";
+    cli.fixture(name);
+    let dead = cli.json(&["stats", name, "--json"])["dead_variables"].clone();
+    assert_eq!(dead["variable_count"], dead["variables"].as_array().unwrap().len());
+    assert_eq!((&dead["context_count"], &dead["kept_size"]), (&json!(23), &json!(102_156)));
+    let big = &dead["variables"][0];
+    let value = big["value"]["id"].clone();
+    assert_eq!(
+        (&big["name"], &big["function"], &big["context_count"]),
+        (&json!("big"), &json!("leaky"), &json!(12))
+    );
+    assert_eq!((&big["location"]["line"], &big["retained_size"]), (&json!(6), &json!(96_768)));
+    let context = cli.json(&["show", name, &format!("@{}", big["context_id"]), "--json"]);
+    let edges = context["edges"].as_array().unwrap();
+    assert!(edges.iter().any(|e| e["type"] == "context" && e["name"] == "big" && e["to_id"] == value));
+    // A suspended async function will use it when it goes on.
+    assert!(dead["variables"].as_array().unwrap().iter().all(|v| v["name"] != "before"));
+    cli.fixture(B);
+    assert_eq!(cli.json(&["stats", B, "--json"])["dead_variables"], Value::Null);
 }
 
 /// The id of some object of a class.
