@@ -6,8 +6,8 @@ use std::{
     collections::BTreeSet,
     fs,
     io::{BufRead as _, BufReader, Write},
-    path::PathBuf,
-    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+    path::{Path, PathBuf},
+    process::{Child, ChildStdin, Command, Stdio},
     sync::mpsc::{self, Receiver},
     thread,
     time::{Duration, Instant},
@@ -74,7 +74,6 @@ impl Node {
     }
 
     fn with(major: u32, extension: &str, configure: impl FnOnce(&mut Command)) -> Self {
-        let folder = tempfile::tempdir().unwrap();
         let imports = match extension {
             "mjs" => {
                 "import readline from 'node:readline'; import threads from 'node:worker_threads';\n\
@@ -82,15 +81,30 @@ impl Node {
             }
             _ => "const readline = require('readline'); const threads = require('worker_threads');\n",
         };
-        let script = folder.path().join(format!("target.{extension}"));
-        fs::write(&script, format!("{imports}{SCRIPT}")).unwrap();
+        Self::run(major, |command, file| {
+            let file = file.with_extension(extension);
+            fs::write(&file, format!("{imports}{SCRIPT}")).unwrap();
+            configure(command);
+            command.arg(&file);
+        })
+    }
+
+    /// With a command that `configure` completes; it gets a path for the script.
+    fn run(major: u32, configure: impl FnOnce(&mut Command, &Path)) -> Self {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        // Some tests run it as another user.
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let mut command = Command::new(runtimes::node(major));
-        command.arg(&script).stdin(Stdio::piped()).stdout(Stdio::piped()).env_remove("NODE_OPTIONS");
-        command.env("TMPDIR", folder.path());
-        configure(&mut command);
+        configure(&mut command, &folder.path().join("target.cjs"));
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .env_remove("NODE_OPTIONS")
+            .env("TMPDIR", folder.path());
         let mut process = command.spawn().unwrap();
         let input = process.stdin.take().unwrap();
-        let output: ChildStdout = process.stdout.take().unwrap();
+        let output = process.stdout.take().unwrap();
         let (sender, answers) = mpsc::channel();
         thread::spawn(move || {
             for line in BufReader::new(output).lines() {
@@ -136,13 +150,6 @@ impl Node {
         entries.filter_map(|path| Some((path.clone(), fs::read_link(path).ok()?))).collect()
     }
 
-    /// All processes whose parent this is, zombies included.
-    fn children(&self) -> Vec<u32> {
-        let numbers =
-            fs::read_dir("/proc").unwrap().filter_map(|e| e.unwrap().file_name().to_str()?.parse().ok());
-        numbers.filter(|&pid: &u32| parent(pid) == Some(self.pid())).collect()
-    }
-
     fn threads(&self) -> usize {
         fs::read_dir(format!("/proc/{}/task", self.pid())).unwrap().count()
     }
@@ -171,6 +178,13 @@ impl Evaluate for Worker<'_> {
     fn evaluate(&mut self, expression: &str, timeout: Duration) -> Result<Value> {
         self.0.ask("@", expression, timeout)
     }
+}
+
+/// All processes whose parent is `of`, zombies included.
+fn children(of: u32) -> Vec<u32> {
+    let numbers =
+        fs::read_dir("/proc").unwrap().filter_map(|e| e.unwrap().file_name().to_str()?.parse().ok());
+    numbers.filter(|&pid: &u32| parent(pid) == Some(of)).collect()
 }
 
 fn parent(pid: u32) -> Option<u32> {
@@ -213,25 +227,446 @@ fn markers(snapshot: &Snapshot) -> BTreeSet<u32> {
 #[test]
 fn every_version_is_captured_whole_and_nothing_is_left() {
     for major in MAJORS {
-        for extension in ["cjs", "mjs"] {
-            let mut node = Node::with(major, extension, |_| {});
-            node.value("keep(5000)");
-            let (before, files) = (node.descriptors(), node.files());
-            let pid = node.pid();
-            let (report, snapshot) = capture(&mut node, pid, &Options::default());
-            assert_eq!(markers(&snapshot).len(), 5000, "node {major} {extension}");
-            assert!(report.version.starts_with(&format!("v{major}.")));
-            assert_eq!((report.tries, report.stable_ids), (1, false));
-            assert!(report.pause < Duration::from_secs(2), "{report:?}");
-            eprintln!("node {major} {extension}: {report:?}");
-            let threads = node.threads();
-            let (second, _) = capture(&mut node, pid, &Options::default());
-            assert_ne!(second.child, report.child);
-            assert_eq!(node.descriptors(), before, "node {major}: descriptors");
-            assert_eq!(node.children(), [0; 0], "node {major}: children");
-            assert_eq!(node.files(), files, "node {major}: files");
-            until("the thread that waits ends", || node.threads() <= threads);
-            assert_eq!(node.value("kept.length"), 5000);
+        let extension = if major % 4 == 0 { "cjs" } else { "mjs" };
+        let mut node = Node::with(major, extension, |_| {});
+        node.value("keep(5000)");
+        let (before, files, threads) = (node.descriptors(), node.files(), node.threads());
+        let pid = node.pid();
+        let (report, snapshot) = capture(&mut node, pid, &Options::default());
+        assert_eq!(markers(&snapshot).len(), 5000, "node {major} {extension}");
+        assert!(report.version.starts_with(&format!("v{major}.")));
+        assert!(!report.stable_ids && report.pause > report.forking);
+        let (second, _) = capture(&mut node, pid, &Options::default());
+        assert_ne!(second.child, report.child);
+        assert_eq!(node.descriptors(), before, "node {major}: descriptors");
+        assert_eq!(children(pid), [0; 0], "node {major}: children");
+        assert_eq!(node.files(), files, "node {major}: files");
+        until("the threads that wait end", || node.threads() <= threads);
+        assert_eq!(node.value("kept.length"), 5000);
+    }
+}
+
+#[test]
+fn a_worker_is_captured_by_forking_on_its_thread() {
+    for major in MAJORS {
+        let mut node = Node::with(major, if major % 4 == 0 { "mjs" } else { "cjs" }, |_| {});
+        let pid = node.pid();
+        let mut worker = node.start_worker();
+        worker.evaluate("keep(700)", Duration::from_secs(60)).unwrap();
+        let (_, snapshot) = capture(&mut worker, pid, &Options::default());
+        assert_eq!(markers(&snapshot).len(), 700, "node {major}: worker");
+        let (_, again) = capture(&mut worker, pid, &Options::default());
+        assert_eq!(markers(&again).len(), 700, "node {major}: worker again");
+        let (_, main) = capture(&mut node, pid, &Options::default());
+        assert_eq!(markers(&main).len(), 0, "node {major}: main thread");
+        node.value("stopWorker()");
+        let (_, main) = capture(&mut node, pid, &Options::default());
+        assert_eq!(markers(&main).len(), 0, "node {major}: after the worker");
+    }
+}
+
+#[test]
+fn stable_ids_stay_and_exactly_the_new_objects_are_added() {
+    let options = Options { stable_ids: true, ..Options::default() };
+    for major in MAJORS {
+        let mut node = Node::new(major);
+        let pid = node.pid();
+        node.value("keep(4000)");
+        let (report, before) = capture(&mut node, pid, &options);
+        assert!(report.stable_ids && report.tracking > Duration::ZERO);
+        node.value("keep(321)");
+        let (_, after) = capture(&mut node, pid, &options);
+        let (before, after) = (markers(&before), markers(&after));
+        assert_eq!((before.len(), after.len()), (4000, 4321), "node {major}");
+        assert!(before.is_subset(&after), "node {major}");
+        assert!(Fork::prepare(pid).unwrap().forget_ids(&mut node, &options).unwrap());
+    }
+}
+
+#[test]
+fn a_busy_process_is_captured_and_goes_on() {
+    for major in [20, 24] {
+        let mut node = Node::new(major);
+        let pid = node.pid();
+        node.value("keep(1000)");
+        node.value(LOAD);
+        for _ in 0..4 {
+            let turns = node.value("turns").as_u64().unwrap();
+            let (_, snapshot) = capture(&mut node, pid, &Options::default());
+            assert_eq!(markers(&snapshot).len(), 1000, "node {major}");
+            assert!(node.value("turns").as_u64().unwrap() > turns);
+        }
+        assert_eq!(children(node.pid()), [0; 0]);
+    }
+}
+
+/// Calls a function before the first bytes are taken, while the child must wait for the rest to be read.
+struct AtFirst<F: FnMut()> {
+    act: F,
+    bytes: Vec<u8>,
+    restarts: u32,
+}
+
+impl<F: FnMut()> AtFirst<F> {
+    fn new(act: F) -> Self {
+        Self { act, bytes: Vec::new(), restarts: 0 }
+    }
+}
+
+impl<F: FnMut()> Write for AtFirst<F> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        if self.bytes.is_empty() && self.restarts == 0 {
+            (self.act)();
+        }
+        self.bytes.write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<F: FnMut()> Sink for AtFirst<F> {
+    fn restart(&mut self) -> std::io::Result<bool> {
+        self.restarts += 1;
+        self.bytes.restart()
+    }
+}
+
+/// Captures with something happening to the child, by its number, while it writes.
+fn disturbed(node: &mut Node, options: &Options, act: impl Fn(u32)) -> (Result<Report>, Vec<u8>, u32) {
+    let pid = node.pid();
+    let mut sink = AtFirst::new(|| {
+        let children = children(pid);
+        assert_eq!(children.len(), 1);
+        act(children[0]);
+    });
+    let mut fork = Fork::prepare(pid).unwrap();
+    let result = fork.capture(node, options, &mut sink, &mut |_: &Progress| Verdict::Continue);
+    assert_eq!(children(pid), [0; 0], "no child is left");
+    (result, sink.bytes, sink.restarts)
+}
+
+fn signal(pid: u32, signal: rustix::process::Signal) {
+    let pid = rustix::process::Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
+    rustix::process::kill_process(pid, signal).unwrap();
+}
+
+#[test]
+fn a_child_that_is_killed_is_an_error_and_the_target_goes_on() {
+    for major in [16, 20, 26] {
+        let mut node = Node::new(major);
+        node.value("keep(20000)");
+        let kill = |child| signal(child, rustix::process::Signal::KILL);
+        let error = disturbed(&mut node, &Options::default(), kill).0.unwrap_err();
+        assert_eq!(
+            (error.kind, error.why.as_str()),
+            (Kind::Gone, "the child was ended by signal 9"),
+            "node {major}"
+        );
+        assert_eq!(node.value("kept.length"), 20000);
+    }
+}
+
+#[test]
+fn a_child_that_stands_still_is_killed_and_forked_anew() {
+    let mut node = Node::new(20);
+    node.value("keep(20000)");
+    let options = Options { stalled_after: Duration::from_millis(400), ..Options::default() };
+    let stop = |child| signal(child, rustix::process::Signal::STOP);
+    let (report, bytes, restarts) = disturbed(&mut node, &options, stop);
+    assert_eq!((report.unwrap().tries, restarts), (2, 1));
+    assert_eq!(markers(&read(&*bytes, ReadOptions::default()).unwrap()).len(), 20000);
+
+    let once = Options { tries: 1, ..options };
+    let error = disturbed(&mut node, &once, stop).0.unwrap_err();
+    assert_eq!(error.kind, Kind::Incomplete);
+    assert!(error.why.contains("neither wrote nor computed"), "{error}");
+}
+
+#[test]
+fn signals_of_the_target_do_nothing_to_the_child_and_nothing_of_the_target_is_open_in_it() {
+    use rustix::process::Signal;
+    for major in [18, 24] {
+        let mut node = Node::new(major);
+        node.value("keep(20000); process.on('SIGTERM', () => {}); process.on('SIGHUP', () => {});");
+        node.value(
+            "require('net').createServer().listen(0, '127.0.0.1'); require('fs').openSync('/etc/hostname');",
+        );
+        let (report, bytes, _) = disturbed(&mut node, &Options::default(), |child| {
+            for one in [
+                Signal::INT,
+                Signal::TERM,
+                Signal::HUP,
+                Signal::USR1,
+                Signal::USR2,
+                Signal::PIPE,
+                Signal::CHILD,
+            ] {
+                signal(child, one);
+            }
+            let open: Vec<PathBuf> = fs::read_dir(format!("/proc/{child}/fd"))
+                .unwrap()
+                .filter_map(|entry| fs::read_link(entry.unwrap().path()).ok())
+                .filter(|link| link.to_str() != Some("/dev/null"))
+                .collect();
+            assert!(open.iter().all(|link| link.to_str().unwrap().starts_with("pipe:")), "{open:?}");
+            // The output, its duplicate, the report and standard error.
+            assert_eq!(open.iter().collect::<BTreeSet<_>>().len(), 2, "{open:?}");
+            assert_eq!(fs::read_to_string(format!("/proc/{child}/oom_score_adj")).unwrap().trim(), "1000");
+            let limits = fs::read_to_string(format!("/proc/{child}/limits")).unwrap();
+            let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+            assert_eq!(core.split_ascii_whitespace().nth(4), Some("0"));
+        });
+        report.unwrap();
+        assert_eq!(markers(&read(&*bytes, ReadOptions::default()).unwrap()).len(), 20000, "node {major}");
+    }
+}
+
+#[test]
+fn the_child_can_do_nothing_but_write_its_output() {
+    for major in MAJORS {
+        let mut node = Node::new(major);
+        let victim = node.folder.path().join("victim");
+        fs::write(&victim, "alive").unwrap();
+        node.value(&format!("globalThis.victim = {:?}", victim.to_str().unwrap()));
+        // What a finalizer could do, in the place of the function that the child calls.
+        node.value(
+            "(() => { const v8 = require('v8'), fs = require('fs'), children = require('child_process');
+            const tries = {
+              unlink: () => fs.unlinkSync(victim), rename: () => fs.renameSync(victim, victim + '2'),
+              write: () => fs.writeFileSync(victim, 'dead'), append: () => fs.appendFileSync(victim, 'dead'),
+              make: () => fs.mkdirSync(victim + '3'), link: () => fs.symlinkSync('a', victim + '4'),
+              mode: () => fs.chmodSync(victim, 0), read: () => fs.readFileSync(victim),
+              cut: () => fs.truncateSync(victim), kill: () => process.kill(process.ppid, 'SIGKILL'),
+              itself: () => process.kill(process.pid, 'SIGKILL'), folder: () => process.chdir('/tmp'),
+              spawn: () => { const r = children.spawnSync('/bin/true'); if (r.error) throw r.error; },
+            };
+            v8.writeHeapSnapshot = () => {
+              const done = Object.keys(tries).filter((name) => { try { tries[name](); return true; } catch { return false; } });
+              throw new Error('done: ' + done.join());
+            }; })()",
+        );
+        let pid = node.pid();
+        let mut fork = Fork::prepare(pid).unwrap();
+        let mut sink = Vec::new();
+        let watch = &mut |_: &Progress| Verdict::Continue;
+        let error = fork.capture(&mut node, &Options::default(), &mut sink, watch).unwrap_err();
+        assert_eq!((error.kind, error.why.as_str()), (Kind::Protocol, "done: "), "node {major}");
+        assert_eq!(fs::read_to_string(&victim).unwrap(), "alive");
+        assert_eq!(node.value("1"), 1);
+        assert_eq!(children(pid), [0; 0]);
+    }
+}
+
+#[test]
+fn the_watcher_can_stop_a_capture_with_its_own_error() {
+    let mut node = Node::new(22);
+    node.value("keep(300000)");
+    let pid = node.pid();
+    let mut fork = Fork::prepare(pid).unwrap();
+    let mut seen = Vec::new();
+    let watch = &mut |progress: &Progress| {
+        seen.push(progress.child);
+        Verdict::Stop(CaptureError::new(Kind::Refused, "memory is short", ""))
+    };
+    let error = fork.capture(&mut node, &Options::default(), &mut Vec::new(), watch).unwrap_err();
+    assert_eq!((error.kind, error.what.as_str()), (Kind::Refused, "memory is short"));
+    assert_eq!(seen.len(), 1);
+    assert_eq!(children(pid), [0; 0]);
+
+    let limited = Options { timeout: Some(Duration::ZERO), ..Options::default() };
+    let watch = &mut |_: &Progress| Verdict::Continue;
+    let error = fork.capture(&mut node, &limited, &mut Vec::new(), watch).unwrap_err();
+    assert_eq!(error.kind, Kind::Timeout);
+    assert_eq!(node.value("kept.length"), 300_000);
+}
+
+#[test]
+fn a_sink_that_fails_ends_the_child() {
+    struct Full;
+    impl Write for Full {
+        fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+            Err(std::io::ErrorKind::StorageFull.into())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
         }
     }
+    impl Sink for Full {}
+    let mut node = Node::new(20);
+    let pid = node.pid();
+    let watch = &mut |_: &Progress| Verdict::Continue;
+    let error =
+        Fork::prepare(pid).unwrap().capture(&mut node, &Options::default(), &mut Full, watch).unwrap_err();
+    assert_eq!(error.kind, Kind::Output);
+    assert_eq!(children(pid), [0; 0]);
+    assert_eq!(node.value("1"), 1);
+}
+
+/// What the library does with the child's pipes, so that a test can do it wrongly.
+fn fork_by_hand(node: &mut Node) -> (u32, fs::File) {
+    let pid = node.pid();
+    Fork::prepare(pid).unwrap().load(node, &Options::default()).unwrap();
+    let place = "Object.getOwnPropertySymbols(process).find((s) => String(s).includes('heapsight.fork'))";
+    let forked = node.value(&format!("process[{place}].fork(false)"));
+    let child = u32::try_from(forked["child"].as_u64().unwrap()).unwrap();
+    let path = |index: usize| format!("/proc/{child}/fd/{}", forked["numbers"][index]);
+    let data = fs::File::open(path(4)).unwrap();
+    fs::File::options().write(true).open(path(9)).unwrap().write_all(&[1]).unwrap();
+    (child, data)
+}
+
+#[test]
+fn a_child_without_a_reader_ends_and_is_waited_for() {
+    for major in [16, 26] {
+        let mut node = Node::new(major);
+        node.value("keep(20000)");
+        // In the middle of the output.
+        let (child, mut data) = fork_by_hand(&mut node);
+        std::io::Read::read_exact(&mut data, &mut vec![0; 100_000]).unwrap();
+        drop(data);
+        until("the child ends that nobody reads any more", || parent(child) != Some(node.pid()));
+        // Before the first byte: the child builds the graph for long and writes nothing.
+        node.value("keep(200000)");
+        let (child, data) = fork_by_hand(&mut node);
+        drop(data);
+        until("the child ends that nobody reads", || parent(child) != Some(node.pid()));
+        assert_eq!(node.value("kept.length"), 220_000);
+        assert_eq!(children(node.pid()), [0; 0]);
+    }
+}
+
+#[test]
+fn the_child_dies_with_its_parent() {
+    let mut node = Node::new(24);
+    node.value("keep(50000)");
+    let started = |pid: u32| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        let (_, rest) = stat.rsplit_once(") ")?;
+        (!rest.starts_with(['Z', 'X'])).then(|| rest.split(' ').nth(19).map(str::to_owned)).flatten()
+    };
+    let (child, _data) = fork_by_hand(&mut node);
+    let identity = started(child);
+    assert!(identity.is_some());
+    node.process.kill().unwrap();
+    node.process.wait().unwrap();
+    until("the child ends with its parent", || started(child) != identity);
+}
+
+#[test]
+fn a_target_that_ends_meanwhile_is_said_to_be_gone() {
+    let mut node = Node::new(20);
+    node.value("keep(20000)");
+    let pid = node.pid();
+    let kill = |_| {
+        signal(pid, rustix::process::Signal::KILL);
+    };
+    let error = disturbed(&mut node, &Options::default(), kill).0.unwrap_err();
+    assert_eq!((error.kind, error.why.as_str()), (Kind::Gone, "the process ended during the capture"));
+}
+
+fn load_error(node: &mut Node) -> CaptureError {
+    let pid = node.pid();
+    Fork::prepare(pid).unwrap().load(node, &Options::default()).unwrap_err()
+}
+
+#[test]
+fn what_forbids_addons_is_said_and_is_unsupported() {
+    let mut node = Node::with(20, "cjs", |command| {
+        command.arg("--no-addons");
+    });
+    let error = load_error(&mut node);
+    assert_eq!(error.kind, Kind::Unsupported, "{error}");
+    assert!(error.why.contains("addons"), "{error}");
+
+    for (major, flag) in [(20, "--experimental-permission"), (24, "--permission")] {
+        let script = "let rest = ''; process.stdin.on('data', (data) => {
+            const lines = (rest + data).split('\\n'); rest = lines.pop();
+            for (const line of lines) process.stdout.write(JSON.stringify((0, eval)(JSON.parse(line))) + '\\n'); })";
+        let mut node = Node::run(major, |command, file| {
+            fs::write(file, script).unwrap();
+            command.args([flag, "--allow-fs-read=*"]).arg(file).stderr(Stdio::null());
+        });
+        let error = load_error(&mut node);
+        assert_eq!(error.kind, Kind::Unsupported, "{error}");
+        assert!(error.why.contains("permission"), "{error}");
+    }
+
+    let mut node = Node::new(22);
+    node.value("process.dlopen = () => {}; 1");
+    let error = load_error(&mut node);
+    assert_eq!(error.kind, Kind::Unsupported, "{error}");
+    assert!(error.why.contains("without effect"), "{error}");
+    node.value("delete process.dlopen; process.dlopen = undefined; 1");
+    assert_eq!(load_error(&mut node).kind, Kind::Unsupported);
+}
+
+#[test]
+fn the_wrong_process_is_recognised() {
+    let mut node = Node::new(20);
+    let mut other = Node::new(22);
+    let error = Fork::prepare(other.pid()).unwrap().load(&mut node, &Options::default()).unwrap_err();
+    assert_eq!(error.kind, Kind::Protocol, "{error}");
+    assert_eq!(
+        other.value("Object.getOwnPropertySymbols(process).length > 0 && Object.keys(process).includes('x')"),
+        false
+    );
+    assert_eq!(Fork::prepare(u32::MAX >> 1).unwrap_err().kind, Kind::NotFound);
+}
+
+/// Other users and namespaces need root; elsewhere those tests have nothing to do.
+fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+#[test]
+fn another_user_gets_the_addon_in_a_file_that_is_gone_at_once() {
+    use std::os::unix::process::CommandExt as _;
+    if !is_root() {
+        return;
+    }
+    for major in [16, 24] {
+        for extension in ["cjs", "mjs"] {
+            let mut node = Node::with(major, extension, |command| {
+                command.uid(65534).gid(65534);
+            });
+            // Its first choice, TMPDIR, is a folder that it may not write to.
+            let (pid, files) = (node.pid(), node.files());
+            node.value("keep(50)");
+            let (_, snapshot) = capture(&mut node, pid, &Options::default());
+            assert_eq!(markers(&snapshot).len(), 50);
+            assert_eq!(node.files(), files);
+            let left =
+                fs::read_dir("/tmp").unwrap().filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+            let ours = left.filter(|name| name.starts_with(&format!("heapsight-{pid}-"))).count();
+            assert_eq!(ours, 0);
+        }
+    }
+}
+
+#[test]
+fn a_process_in_its_own_namespaces_is_captured() {
+    if !is_root()
+        || !Command::new("unshare").args(["--pid", "--fork", "true"]).status().is_ok_and(|s| s.success())
+    {
+        return;
+    }
+    let mut node = Node::run(20, |command, file| {
+        fs::write(
+            file,
+            format!("const readline = require('readline'), threads = require('worker_threads'); {SCRIPT}"),
+        )
+        .unwrap();
+        let program = command.get_program().to_owned();
+        *command = Command::new("unshare");
+        command.args(["--pid", "--fork", "--kill-child", "--mount-proc"]).arg(program).arg(file);
+    });
+    let inner = children(node.pid())[0];
+    assert_eq!(node.value("process.pid"), 1);
+    node.value("keep(60)");
+    let (report, snapshot) = capture(&mut node, inner, &Options::default());
+    assert_eq!(markers(&snapshot).len(), 60);
+    assert!(report.child > inner);
+    assert_eq!(children(inner), [0; 0]);
 }

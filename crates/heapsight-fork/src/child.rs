@@ -1,7 +1,8 @@
 //! What a forked child does before JavaScript goes on in it: it becomes a process that can do nothing but write its
 //! heap and end.
 //!
-//! - It dies with the thread that forked it, and when nobody reads its output any more.
+//! - It dies with the thread that forked it, when nobody reads its output any more, and when it waits for a thread that
+//!   it does not have.
 //! - No signal runs a handler of the target. Those that mean a crash kill it, without a core dump.
 //! - Every descriptor but the pipes is replaced by `/dev/null`. Else connections that the parent closes would stay open
 //!   here; and plainly closed they would make libuv abort, which wakes its loop through one of them.
@@ -10,18 +11,22 @@
 //!   exist here, and glibc would wait for them; so the thread that is left does all the work.
 //! - A system call filter ([`filter`]) takes the rest.
 
-use crate::{filter, fork::Pipes, process, syscall, syscall::number};
-use core::sync::atomic::{AtomicI32, AtomicU32, Ordering};
+use crate::{context::Registers, filter, fork::Pipes, process, syscall, syscall::number};
+use core::{
+    ffi::{c_int, c_void},
+    sync::atomic::{AtomicI32, AtomicU32, Ordering},
+};
 
 /// How long the child waits for somebody to read, in milliseconds.
 const READER_WITHIN: u64 = 10_000;
-/// How often it looks whether somebody still reads, in microseconds.
-const LOOK_EVERY: u64 = 250_000;
+/// How often it looks at itself, in microseconds.
+const LOOK_EVERY: u64 = 20_000;
 
-const SIGBUS: i32 = 7;
-const SIGALRM: i32 = 14;
+const SIGALRM: c_int = 14;
+const SA_SIGINFO: c_int = 4;
+const SA_RESTART: c_int = 0x1000_0000;
 /// Signals that keep their deadly meaning: ILL, TRAP, ABRT, BUS, FPE, SEGV, SYS.
-const CRASHES: [i32; 7] = [4, 5, 6, SIGBUS, 8, 11, 31];
+const CRASHES: [c_int; 7] = [4, 5, 6, 7, 8, 11, 31];
 
 /// Where the child reports to, and what it writes to.
 static STATUS: AtomicI32 = AtomicI32::new(-1);
@@ -80,7 +85,7 @@ pub unsafe fn settle(pipes: &Pipes, parent: isize, wakers: Wakers) {
     // SAFETY: the handler makes system calls only; this process has one thread.
     unsafe {
         let every = [0, LOOK_EVERY, 0, LOOK_EVERY];
-        if process::handle(SIGALRM, end_without_reader as *const () as usize, SA_RESTART) {
+        if process::handle(SIGALRM, look as *const () as usize, SA_SIGINFO | SA_RESTART) {
             syscall::call(number::SETITIMER, [0, every.as_ptr() as usize, 0, 0, 0, 0]);
         }
         CONFINED.store(u32::from(filter::confine(pipes.data[1])), Ordering::Relaxed);
@@ -88,14 +93,18 @@ pub unsafe fn settle(pipes: &Pipes, parent: isize, wakers: Wakers) {
     syscall::sigmask(0);
 }
 
-const SA_RESTART: i32 = 0x1000_0000;
-
-/// Ends the child when the pipe has no reader: building the graph writes nothing for long, so no write would fail.
-extern "C" fn end_without_reader(_signal: i32) {
+/// Ends the child when it has no reader: building the graph writes nothing for long, so no write would fail. And ends it
+/// when it waits for another thread, because there is none: V8's background threads may have been in the middle of
+/// something at the fork that the child wants them to finish. The next fork finds them elsewhere.
+extern "C" fn look(_signal: c_int, _info: *mut c_void, context: *mut c_void) {
     const POLLERR: isize = 8;
     let seen = syscall::poll(OUTPUT.load(Ordering::Relaxed), 0, 0);
     if seen > 0 && seen & POLLERR != 0 {
         syscall::exit(1);
+    }
+    // SAFETY: this is a handler with `SA_SIGINFO`.
+    if unsafe { Registers::of(context) }.waits_for_ever() {
+        end(b"deadlock");
     }
 }
 

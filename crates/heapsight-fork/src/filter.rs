@@ -5,7 +5,7 @@
 //! filter refuses everything that is not listed here. Opening a file by path raises a signal instead, and the handler
 //! gives a duplicate of the output for the output's own path and refuses all other paths; so even `/proc` is not needed.
 
-use crate::{process, syscall, syscall::number};
+use crate::{context::Registers, process, syscall, syscall::number};
 use core::{
     ffi::{c_int, c_void},
     sync::atomic::{AtomicI32, Ordering},
@@ -124,44 +124,23 @@ pub unsafe fn confine(output: i32) -> bool {
     }
 }
 
-/// Word of `struct ucontext` where the registers begin: after flags, link, stack and, on aarch64, the signal mask, the
-/// alignment of the registers and the fault address.
-#[cfg(target_arch = "x86_64")]
-const REGISTERS: usize = 5;
-#[cfg(target_arch = "aarch64")]
-const REGISTERS: usize = 23;
-
-/// Registers, counted from there: the first two arguments of a system call, and its number and result.
-#[cfg(target_arch = "x86_64")]
-const ARGUMENTS: [usize; 2] = [8, 9]; // rdi, rsi
-#[cfg(target_arch = "aarch64")]
-const ARGUMENTS: [usize; 2] = [0, 1];
-#[cfg(target_arch = "x86_64")]
-const RESULT: usize = 13; // rax
-#[cfg(target_arch = "aarch64")]
-const RESULT: usize = 0;
-
 /// Answers a system call that wants to open a file.
 extern "C" fn opening(_signal: c_int, info: *const c_int, context: *mut c_void) {
     const REFUSED: isize = -13; // EACCES
     let output = OUTPUT.load(Ordering::Relaxed);
-    // SAFETY: the kernel fills both for SIGSYS: `si_syscall` is at byte 24 of `siginfo_t`, and the context has the
-    // registers of the interrupted call, whose path argument is a string of the caller.
-    unsafe {
-        let called = *info.add(6) as usize;
-        let registers = context.cast::<usize>().add(REGISTERS);
-        let mut result = REFUSED;
-        for &(number, argument) in &syscall::OPENS {
-            if number == called {
-                let register = if argument == 0 { ARGUMENTS[0] } else { ARGUMENTS[1] };
-                let path = *registers.add(register) as *const u8;
-                if !path.is_null() && is_output(&mut |i| *path.add(i), output) {
-                    result = DUPLICATE.load(Ordering::Relaxed) as isize;
-                }
+    // SAFETY: the kernel fills both for SIGSYS: `si_syscall` is at byte 24 of `siginfo_t`.
+    let (called, registers) = unsafe { (*info.add(6) as usize, Registers::of(context)) };
+    let mut result = REFUSED;
+    for &(number, argument) in &syscall::OPENS {
+        if number == called {
+            let path = registers.argument(argument) as *const u8;
+            // SAFETY: the path is a string of the caller, and is read no further than its NUL.
+            if !path.is_null() && is_output(&mut |i| unsafe { *path.add(i) }, output) {
+                result = DUPLICATE.load(Ordering::Relaxed) as isize;
             }
         }
-        *registers.add(RESULT) = result as usize;
     }
+    registers.set_result(result);
 }
 
 /// A duplicate of the output that was made before the filter, for the one who opens its path.

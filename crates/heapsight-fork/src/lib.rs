@@ -19,6 +19,7 @@
 extern crate std;
 
 pub mod child;
+pub mod context;
 pub mod filter;
 pub mod fork;
 pub mod napi;

@@ -21,6 +21,7 @@ mod target;
 use std::{
     fs::File,
     io::{self, Seek as _, Write},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -83,7 +84,8 @@ pub struct Options {
     pub stalled_after: Duration,
     /// How long the child may take in all, if there is a limit.
     pub timeout: Option<Duration>,
-    /// How often the fork is tried.
+    /// How often the fork is tried. Each try stops the target for as long as the first; the usual reason is noticed within
+    /// some 20 ms.
     pub tries: u32,
 }
 
@@ -94,7 +96,7 @@ impl Default for Options {
             answer_within: Duration::from_secs(30),
             stalled_after: Duration::from_secs(10),
             timeout: None,
-            tries: 3,
+            tries: 10,
         }
     }
 }
@@ -136,6 +138,8 @@ pub struct Report {
     pub child: u32,
     /// How often it was forked.
     pub tries: u32,
+    /// Why the tries before the last failed.
+    pub setbacks: Vec<String>,
     /// How long the captured thread was stopped, measured in the target; `tracking` included.
     pub pause: Duration,
     /// How long giving ids took.
@@ -236,14 +240,16 @@ impl Fork {
         watch: &mut Watch<'_>,
     ) -> Result<Report> {
         let version = self.load(evaluator, options)?;
-        let mut attempt = 1;
+        let (mut attempt, mut stalls) = (1, 0);
+        let mut setbacks = Vec::new();
         loop {
             let error = match self.attempt(evaluator, options, sink, watch, attempt) {
-                Ok(report) => return Ok(Report { version, ..report }),
+                Ok(report) => return Ok(Report { version, setbacks, ..report }),
                 Err(Failure::Final(error)) => return Err(error),
                 Err(Failure::Once(error)) => error,
             };
-            if attempt >= options.tries {
+            stalls += u32::from(error.kind == Kind::Timeout);
+            if attempt >= options.tries || stalls >= MOST_STALLS {
                 let hint =
                     "try again, or use `--method inspector`, which stops the process for the whole snapshot";
                 let why = format!("{}: {} ({attempt} tries)", error.what, error.why);
@@ -254,7 +260,10 @@ impl Fork {
                 Ok(false) => return Err(error),
                 Err(why) => return Err(output_error(&why)),
             }
+            // What the target's threads were busy with takes milliseconds.
+            thread::sleep(PAUSE_BETWEEN_TRIES * attempt);
             attempt += 1;
+            setbacks.push(error.why);
         }
     }
 
@@ -320,6 +329,7 @@ impl Fork {
                 version: String::new(),
                 child: child.pid,
                 tries: attempt,
+                setbacks: Vec::new(),
                 pause: nanoseconds(pause),
                 tracking: nanoseconds(tracking),
                 preparing: nanoseconds(preparing),
@@ -335,6 +345,10 @@ impl Fork {
             }
             Some((_, why)) if why == "nobody read in time" => {
                 Err(Failure::Once(CaptureError::new(Kind::Timeout, self.failed(), why)))
+            }
+            Some((_, why)) if why == "deadlock" => {
+                let why = "the child waited for a thread of the target that was busy at the fork";
+                Err(Failure::Once(CaptureError::new(Kind::Other, self.failed(), why)))
             }
             Some((_, why)) => Err(CaptureError::new(Kind::Protocol, self.failed(), why).into()),
             None => Err(self.died(evaluator, number, &status.last_words)),
@@ -373,10 +387,18 @@ impl Fork {
             return CaptureError::new(Kind::Gone, self.failed(), "the process ended during the capture")
                 .into();
         }
-        let ended = evaluator.evaluate(&script::ended(number), Duration::from_secs(2));
-        let status = ended.ok().and_then(|value| value.as_i64()).unwrap_or(-1);
+        let mut status = -1;
+        // The thread that has waited for the child says so a moment after the child is gone.
+        for _ in 0..20 {
+            let ended = evaluator.evaluate(&script::ended(number), Duration::from_secs(2));
+            status = ended.ok().and_then(|value| value.as_i64()).unwrap_or(UNKNOWN);
+            if status != -1 {
+                break;
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
         let mut why = match (status, status & 0x7f, status >> 8 & 0xff) {
-            (-1 | 0x7fff_ffff, ..) => "the child ended early".to_owned(),
+            (-1 | UNKNOWN, ..) => "the child ended early".to_owned(),
             (_, 0, code) => format!("the child ended early with status {code}"),
             (_, signal, _) => format!("the child was ended by signal {signal}"),
         };
@@ -384,7 +406,7 @@ impl Fork {
             why = format!("{why}: {last_words}");
         }
         let error = CaptureError::new(Kind::Gone, self.failed(), why);
-        if status & 0x7f == 9 && status > 0 {
+        if status > 0 && status & 0x7f == 9 {
             let hint = "when memory is short the kernel kills the child first: capture where there is more, or take a \
                         sampling profile";
             return Failure::Final(error.hint(hint));
@@ -395,6 +417,15 @@ impl Fork {
         Failure::Once(error)
     }
 }
+
+/// Before the second try; more before later ones.
+const PAUSE_BETWEEN_TRIES: Duration = Duration::from_millis(10);
+
+/// Tries that end by a time limit are long ones.
+const MOST_STALLS: u32 = 3;
+
+/// What the addon has for a child that another part of the target has waited for.
+const UNKNOWN: i64 = 0x7fff_ffff;
 
 fn output_error(why: &io::Error) -> CaptureError {
     CaptureError::new(Kind::Output, "the snapshot could not be written", why)
