@@ -7,7 +7,7 @@
 use std::{
     collections::{HashMap, HashSet},
     fmt, fs,
-    io::{Read, Write},
+    io::{self, Read, Write},
     os::{
         fd::{AsFd, OwnedFd},
         unix::process::CommandExt,
@@ -48,6 +48,8 @@ const AFTERMATH: Duration = Duration::from_secs(2);
 pub enum Pass {
     /// To where ours goes. It cannot be watched for a text then.
     Inherit,
+    /// To where our standard error goes, also what is standard output: that is left to us. Nor can it be watched.
+    Stderr,
     /// To this writer, whole lines at a time. If the writer fails, the rest is dropped and the command goes on.
     To(Box<dyn Write + Send>),
     /// Nowhere.
@@ -58,6 +60,7 @@ impl fmt::Debug for Pass {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Inherit => "Inherit",
+            Self::Stderr => "Stderr",
             Self::To(_) => "To",
             Self::Discard => "Discard",
         })
@@ -149,6 +152,7 @@ impl Group {
     ) -> Result<Self> {
         let stdio = |pass: &Pass| match pass {
             Pass::Inherit => Stdio::inherit(),
+            Pass::Stderr => Stdio::from(io::stderr()),
             Pass::To(_) => Stdio::piped(),
             Pass::Discard => Stdio::null(),
         };
@@ -437,7 +441,7 @@ fn pass_through(
         let length = match stream.read(&mut buffer) {
             Ok(0) => break,
             Ok(length) => length,
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(_) => break,
         };
         let bytes = &buffer[..length];

@@ -396,6 +396,26 @@ fn a_command_passes_its_output_and_its_exit() {
     }
 }
 
+/// No test by itself: another test runs it in a process of its own, to see its streams.
+#[test]
+fn command_with_our_standard_error() {
+    if std::env::var_os("HEAPSIGHT_TEST_STDERR").is_some() {
+        let mut during = During::start("echo quiet", Pass::Stderr, Pass::Inherit).unwrap();
+        during.wait(Some(soon()), &NEVER).unwrap();
+    }
+}
+
+#[test]
+fn output_can_be_kept_off_our_standard_output() {
+    let output = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "command_with_our_standard_error", "--nocapture"])
+        .env("HEAPSIGHT_TEST_STDERR", "1")
+        .output()
+        .unwrap();
+    assert!(String::from_utf8(output.stderr).unwrap().contains("quiet"));
+    assert!(!String::from_utf8(output.stdout).unwrap().contains("quiet"));
+}
+
 #[test]
 fn a_wait_ends_with_its_deadline_and_with_a_stop() {
     let mut during = During::start("sleep 1000", Pass::Discard, Pass::Discard).unwrap();
