@@ -295,13 +295,11 @@ fn pause(method: Method, at: &Conditions) -> Duration {
 }
 
 fn charged_to(method: Method, at: &Conditions) -> String {
-    let group = match at.limit {
-        Some(limit) => format!("its control group (limit {})", size(limit)),
-        None => "the machine (the process has no limit)".to_owned(),
-    };
+    let limit =
+        at.limit.map_or_else(String::new, |limit| format!(", under the same limit of {}", size(limit)));
     match method {
-        Method::Fork => format!("a child process in {group}, gone afterwards"),
-        _ => format!("the process itself in {group}; most of it stays"),
+        Method::Fork => format!("a child process that is gone afterwards{limit}"),
+        _ => format!("the process itself, where most of it stays{limit}"),
     }
 }
 

@@ -14,7 +14,7 @@ use super::{
     executable::Kind,
     namespaces, procfs,
     runtime::{self, Runtime},
-    sockets,
+    sockets::{self, Tables},
     status::Status,
 };
 
@@ -136,6 +136,7 @@ impl Facts {
         runtime: &Runtime,
         command: &Arguments,
         variable: &Arguments,
+        tables: &mut Tables,
     ) -> Self {
         let pid = status.pid;
         let options =
@@ -158,7 +159,7 @@ impl Facts {
             machine_known: machine != 0 && machine == runtime.machine,
             permission_model: options.has("--permission") || options.has("--experimental-permission"),
             no_addons: options.has("--no-addons"),
-            inspector: inspector(pid, runtime, &options),
+            inspector: inspector(pid, runtime, &options, tables),
             reachable: namespaces::same_network(pid) || may_enter_networks(),
             usr1: usr1(status, &options, runtime::age(status)),
             may_signal: may_signal(pid),
@@ -276,8 +277,8 @@ fn read_only(_: &std::path::Path) -> bool {
 
 /// Where an inspector of a process is open, as far as its sockets tell: the port that it was told (9229 if none), else a
 /// socket of another thread than the program's main one.
-fn inspector(pid: u32, runtime: &Runtime, options: &Arguments) -> Option<Inspector> {
-    let listening = sockets::listening_descriptors(pid).ok()?;
+fn inspector(pid: u32, runtime: &Runtime, options: &Arguments, tables: &mut Tables) -> Option<Inspector> {
+    let listening = sockets::listening_descriptors(pid, tables).ok()?;
     if listening.is_empty() {
         return None;
     }

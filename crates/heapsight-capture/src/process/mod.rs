@@ -71,7 +71,7 @@ pub struct List {
 /// [`Kind::Unsupported`] elsewhere than on Linux. Processes that end meanwhile are left out.
 pub fn list() -> Result<List> {
     let own = std::process::id();
-    let mut cache = Cache::default();
+    let mut cache = Caches::default();
     let mut list = List::default();
     for pid in procfs::pids()? {
         if pid == own {
@@ -127,7 +127,7 @@ pub fn look(pid: u32) -> Result<Process> {
             "its parent has not noticed",
         ));
     }
-    let mut cache = Cache::default();
+    let mut cache = Caches::default();
     let found = look_with(pid, command(pid)?, &mut cache)?;
     let mut process = found.ok_or_else(|| {
         CaptureError::new(
@@ -169,8 +169,15 @@ fn is_helper(runtime: &Runtime) -> bool {
     runtime.role.as_deref().is_some_and(|role| !matches!(role, "browser" | "renderer"))
 }
 
-fn look_with(pid: u32, command: Vec<String>, cache: &mut Cache) -> Result<Option<Process>> {
-    let Some(runtime) = runtime::find(pid, &command, cache)? else { return Ok(None) };
+/// What is read once for all processes.
+#[derive(Default)]
+struct Caches {
+    builds: Cache,
+    tables: sockets::Tables,
+}
+
+fn look_with(pid: u32, command: Vec<String>, cache: &mut Caches) -> Result<Option<Process>> {
+    let Some(runtime) = runtime::find(pid, &command, &mut cache.builds)? else { return Ok(None) };
     let status = Status::read(pid)?;
     let variable = environment(pid, "NODE_OPTIONS").map(|v| Arguments::of_variable(&v)).unwrap_or_default();
     let words = match runtime.kind {
@@ -178,7 +185,7 @@ fn look_with(pid: u32, command: Vec<String>, cache: &mut Cache) -> Result<Option
         executable::Kind::Chromium | executable::Kind::Electron => Arguments::of_chromium(&command),
         _ => Arguments::of_command(&command),
     };
-    let facts = Facts::gather(&status, &runtime, &words, &variable);
+    let facts = Facts::gather(&status, &runtime, &words, &variable, &mut cache.tables);
     let workers = runtime::workers(pid, &runtime, facts.inspector.is_some());
     let mut process = Process {
         heap_bytes: runtime::heap_bytes(pid, &runtime),

@@ -1,9 +1,10 @@
 //! Which TCP ports a process listens on: its network namespace's table of sockets joined with its descriptors.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, hash_map::Entry},
     fs,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::PathBuf,
 };
 
 use super::procfs;
@@ -26,16 +27,32 @@ struct Listener {
 /// where there is no such process.
 pub fn listening(pid: u32) -> Result<Vec<SocketAddr>> {
     // The descriptors come first: a socket that is closed meanwhile is in neither.
-    let mut found: Vec<SocketAddr> = listening_descriptors(pid)?.into_iter().map(|(addr, _)| addr).collect();
+    let found = listening_descriptors(pid, &mut Tables::default())?;
+    let mut found: Vec<SocketAddr> = found.into_iter().map(|(addr, _)| addr).collect();
     found.dedup();
     Ok(found)
 }
 
+/// The listening sockets of network namespaces that were read already, by the name of the namespace. The kernel walks all
+/// of its connections to write one such table: some 10 ms.
+#[derive(Debug, Default)]
+pub(crate) struct Tables {
+    known: HashMap<PathBuf, Vec<Listener>>,
+}
+
 /// The same with the descriptors of the sockets.
-pub(crate) fn listening_descriptors(pid: u32) -> Result<Vec<(SocketAddr, u32)>> {
+pub(crate) fn listening_descriptors(pid: u32, tables: &mut Tables) -> Result<Vec<(SocketAddr, u32)>> {
     let held = held(pid)?;
+    if held.is_empty() {
+        return Ok(Vec::new());
+    }
+    let namespace = procfs::link(pid, "ns/net")?;
+    let listeners = match tables.known.entry(namespace) {
+        Entry::Occupied(known) => known.into_mut(),
+        Entry::Vacant(place) => place.insert(listeners(pid)?),
+    };
     let mut found: Vec<(SocketAddr, u32)> =
-        listeners(pid)?.into_iter().filter_map(|l| Some((l.addr, *held.get(&l.inode)?))).collect();
+        listeners.iter().filter_map(|l| Some((l.addr, *held.get(&l.inode)?))).collect();
     found.sort_unstable();
     Ok(found)
 }
