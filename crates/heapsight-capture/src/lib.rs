@@ -12,6 +12,7 @@ pub mod output;
 pub mod preflight;
 pub mod process;
 mod subprocess;
+pub mod take;
 pub mod target;
 
 pub use error::{CaptureError, Kind, Result};

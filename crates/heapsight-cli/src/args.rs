@@ -1,10 +1,12 @@
 //! The command line. Doc comments are the help.
 
+pub(crate) mod capture;
+
 use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
-/// Explains where the memory of Node.js and other V8 programs goes.
+/// Captures the heaps of Node.js and other V8 programs, and explains where their memory goes.
 ///
 /// Reads heap snapshots (.heapsnapshot) and allocation timelines (.heaptimeline) of Node.js, Deno, Bun and Chromium,
 /// plain or compressed (.gz, .zst), from a path or from standard input (`-`). The numbers are those of Chrome DevTools.
@@ -15,6 +17,8 @@ use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
     max_term_width = 100,
     disable_help_subcommand = true,
     after_help = "Examples:
+  heapsight ps                                    the programs that can be captured
+  heapsight snapshot 4711 -o app.heapsnapshot     a heap snapshot of a running process
   heapsight summary app.heapsnapshot              which classes hold the memory
   heapsight diff before.heapsnapshot after.heapsnapshot
   heapsight retainers app.heapsnapshot Session    how the objects of a class are kept alive
@@ -100,6 +104,11 @@ pub(crate) enum Command {
     Search(Search),
     Export(Export),
     Validate(Validate),
+    Ps(Ps),
+    Snapshot(capture::Snapshot),
+    Timeline(capture::Timeline),
+    Sample(capture::Sample),
+    Arm(capture::Arm),
 }
 
 /// How many rows.
@@ -383,6 +392,24 @@ pub(crate) struct Validate {
     /// Snapshot or timeline; `-` is standard input
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
+}
+
+/// The V8 processes of this machine: what they are, how large, and how each can be captured
+///
+/// Processes are known by their executable, not by their name, and are only looked at: nothing is sent to them. The heap
+/// is what is resident of it, all isolates together. With a process id, each method of capture with the reason why it
+/// would work or not, and what it would cost.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "Examples:
+  heapsight ps
+  heapsight ps 4711              which ways of capturing would work, why, and what they would cost
+  sudo heapsight ps --json       of all users, with all that is known
+
+Exit code 1 if there are none, or if no method would work for the one that is named.")]
+pub(crate) struct Ps {
+    /// Only this process, in detail
+    #[arg(value_name = "PID", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) pid: Option<u32>,
 }
 
 /// A number from 0 to 100.

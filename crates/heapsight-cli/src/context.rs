@@ -119,6 +119,21 @@ impl Context {
         result.map_err(|error| Failure::open(&source, &error))
     }
 
+    /// Where a capture goes: `-o`, which for captures names the file and not the answer.
+    pub(crate) fn capture_output(&self) -> heapsight_capture::take::Output {
+        heapsight_capture::take::Output { path: self.global.output.clone(), force: self.global.force }
+    }
+
+    /// Whether to overwrite, and to do what is advised against.
+    pub(crate) fn force(&self) -> bool {
+        self.global.force
+    }
+
+    /// Whether progress is shown.
+    pub(crate) fn shows_progress(&self) -> bool {
+        !self.global.quiet && io::stderr().is_terminal()
+    }
+
     /// Says on standard error what the user should know and need not read.
     #[expect(clippy::print_stderr, reason = "notes are for people")]
     pub(crate) fn note(&self, text: &str) {

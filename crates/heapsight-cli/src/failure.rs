@@ -75,6 +75,12 @@ impl From<io::Error> for Failure {
     }
 }
 
+impl From<heapsight_capture::CaptureError> for Failure {
+    fn from(error: heapsight_capture::CaptureError) -> Self {
+        Self::Message { what: error.to_string(), hint: error.hint }
+    }
+}
+
 impl From<serde_json::Error> for Failure {
     fn from(error: serde_json::Error) -> Self {
         Self::from(io::Error::from(error))

@@ -1,15 +1,21 @@
 //! One file a command: from arguments to an answer on the output.
 
 mod allocations;
+mod arm;
+mod capture;
 mod diff;
 mod dominators;
 mod export;
+mod ps;
 mod retainers;
+mod sample;
 mod search;
 mod show;
+mod snapshot;
 mod stats;
 mod strings;
 mod summary;
+mod timeline;
 mod validate;
 
 use std::io::Write;
@@ -42,6 +48,11 @@ pub(crate) fn run(args: Args) -> Result<Answer, Failure> {
         Command::Search(args) => search::run(&context, &args),
         Command::Export(args) => export::run(&context, &args),
         Command::Validate(args) => validate::run(&context, &args),
+        Command::Ps(args) => ps::run(&context, &args),
+        Command::Snapshot(args) => snapshot::run(&context, &args),
+        Command::Timeline(args) => timeline::run(&context, &args),
+        Command::Sample(args) => sample::run(&context, &args),
+        Command::Arm(args) => arm::run(&context, &args),
     };
     context.print_timings();
     answer
