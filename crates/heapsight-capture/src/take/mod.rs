@@ -9,6 +9,7 @@ mod signal;
 mod snapshot;
 
 use std::{
+    collections::BTreeMap,
     ops::ControlFlow,
     path::PathBuf,
     sync::atomic::{AtomicBool, Ordering},
@@ -127,7 +128,10 @@ pub struct Taker {
 struct Attached {
     attachment: Attachment,
     fork: Option<Fork>,
-    /// Ids that V8 gives over one connection hold as long as that.
+    /// Conversations by thread. They are kept, because V8 forgets the ids of all objects of an isolate whenever somebody
+    /// who talks to it hangs up.
+    sessions: BTreeMap<u32, Session>,
+    /// Tells this connection from others: as long as it holds, ids do.
     connection: u32,
 }
 
@@ -171,13 +175,25 @@ impl Taker {
         self.attach()?.attachment.session().threads(timeout)
     }
 
-    /// A conversation with one isolate; 0 is the main thread.
+    /// A conversation with one isolate, which is the caller's; 0 is the main thread. [`Taker::give_back`] keeps it for the
+    /// next.
     ///
     /// # Errors
     /// As [`inspector::attach`]; there is no such thread.
     pub fn session(&mut self, thread: u32) -> Result<Session> {
         let timeout = self.options.timeout;
-        self.attach()?.attachment.session().thread(thread, timeout)
+        let attached = self.attach()?;
+        match attached.sessions.remove(&thread).filter(|session| !session.has_ended()) {
+            Some(session) => Ok(session),
+            None => attached.attachment.session().thread(thread, timeout),
+        }
+    }
+
+    /// Keeps a conversation for the next capture, so that objects keep their ids.
+    pub fn give_back(&mut self, thread: u32, session: Session) {
+        if let Some(attached) = &mut self.attached {
+            attached.sessions.insert(thread, session);
+        }
     }
 
     /// Ends the conversation, and closes the inspector if it was opened here.
@@ -185,7 +201,9 @@ impl Taker {
     /// # Errors
     /// It is still open.
     pub fn close(mut self) -> Result<Closed> {
-        self.attached.take().map_or(Ok(Closed::LeftOpen), |attached| attached.attachment.close())
+        let Some(Attached { attachment, sessions, .. }) = self.attached.take() else { return Ok(Closed::LeftOpen) };
+        drop(sessions);
+        attachment.close()
     }
 
     fn attach(&mut self) -> Result<&mut Attached> {
@@ -202,7 +220,7 @@ impl Taker {
             let connection = std::time::SystemTime::now()
                 .duration_since(std::time::UNIX_EPOCH)
                 .map_or(1, |now| (now.as_millis() as u32) | 1);
-            self.attached = Some(Attached { attachment, fork: None, connection });
+            self.attached = Some(Attached { attachment, fork: None, sessions: BTreeMap::new(), connection });
         }
         self.attached
             .as_mut()

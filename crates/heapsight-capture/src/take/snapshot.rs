@@ -76,7 +76,10 @@ impl Taker {
     /// The target has ended.
     pub fn plan(&mut self, options: &SnapshotOptions) -> Result<Plan> {
         let heap = if self.attached.is_some() || self.process.is_none() {
-            Some(self.session(options.thread)?.heap_use(self.options.timeout)?)
+            let mut session = self.session(options.thread)?;
+            let heap = session.heap_use(self.options.timeout)?;
+            self.give_back(options.thread, session);
+            Some(heap)
         } else {
             None
         };
@@ -215,10 +218,7 @@ impl Taker {
             monitor.flow()
         })?;
         let written = sink.finish()?;
-        let ids = self.process().map(|process| {
-            (process.status.pid, process.status.start_time, self.attached.as_ref().map_or(1, |a| a.connection))
-        });
-        let ids = ids.map(|(pid, start, epoch)| IdSpace::of_process(pid, start, options.thread, epoch));
+        let ids = self.id_space(options.thread);
         self.finish(session, CaptureKind::Snapshot, "inspector", options.thread, &options.output, Finished {
             written,
             started,
@@ -273,8 +273,7 @@ impl Taker {
         }
         let report = report.map_err(|error| sink.failure.take().unwrap_or(error))?;
         let written = sink.finish()?;
-        let start = self.process().map_or(0, |process| process.status.start_time);
-        let ids = report.stable_ids.then(|| IdSpace::of_process(pid, start, options.thread, 0));
+        let ids = if report.stable_ids { self.id_space(options.thread) } else { None };
         self.finish(session, CaptureKind::Snapshot, "fork", options.thread, &options.output, Finished {
             written,
             started,
@@ -282,6 +281,12 @@ impl Taker {
             pause: Some(report.pause),
             ids,
         })
+    }
+
+    /// Where the ids of this connection's captures come from.
+    fn id_space(&self, thread: u32) -> Option<IdSpace> {
+        let status = &self.process()?.status;
+        Some(IdSpace::of_process(status.pid, status.start_time, thread, self.attached.as_ref()?.connection))
     }
 
     pub(super) fn sink_options(&self, kind: CaptureKind, thread: u32, output: &Output, nodes: u64) -> output::Options {
@@ -312,6 +317,7 @@ impl Taker {
         let scripts = session.script_urls(self.options.timeout).unwrap_or_default();
         let identity = self.identity()?;
         let title = session.thread_info().title.clone();
+        self.give_back(thread, session);
         let process = output::Process {
             pid: self.process().map_or(identity.pid, |process| process.status.pid),
             thread,
