@@ -14,8 +14,9 @@ use std::{
 
 use heapsight_capture::{
     Kind,
+    preflight::{self, Guard, Verdict},
     process::{
-        self, Process, Status,
+        self, Process, Status, cgroup,
         executable::Kind as Runs,
         methods::{Method, Usr1},
         namespaces, sockets,
@@ -31,7 +32,7 @@ const READY: &str = "process.stdin.on('end',()=>process.exit()).resume();console
 /// A child process that ends with its test.
 struct Target {
     child: Child,
-    _input: Option<ChildStdin>,
+    input: Option<ChildStdin>,
     output: BufReader<Box<dyn Read + Send>>,
 }
 
@@ -48,7 +49,7 @@ impl Target {
             command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let input = child.stdin.take();
         let output: Box<dyn Read + Send> = Box::new(child.stdout.take().unwrap());
-        Self { child, _input: input, output: BufReader::new(output) }
+        Self { child, input: input, output: BufReader::new(output) }
     }
 
     /// Node with options, and a script that says `ready` at its end.
@@ -539,4 +540,91 @@ fn what_a_user_may_not_do_is_known_for_each_folder() {
     assert!(!works(&found).contains(&"signal"));
     assert!(reason(&found, Method::Signal).contains("may not write"), "{}", reason(&found, Method::Signal));
     assert!(works(&start(Path::new("/tmp")).look()).contains(&"signal"));
+}
+
+/// A control group with a memory limit; `None` where none can be made.
+struct Group {
+    dir: PathBuf,
+}
+
+impl Group {
+    fn limited(bytes: u64) -> Option<Self> {
+        let name = format!("heapsight-test-{}", std::process::id());
+        for (parent, limit) in
+            [("/sys/fs/cgroup", "memory.max"), ("/sys/fs/cgroup/memory", "memory.limit_in_bytes")]
+        {
+            let group = Self { dir: Path::new(parent).join(&name) };
+            // Without the controller there is no such file, and dropping takes the folder away again.
+            if fs::create_dir(&group.dir).is_ok()
+                && group.dir.join(limit).exists()
+                && fs::write(group.dir.join(limit), bytes.to_string()).is_ok()
+            {
+                return Some(group);
+            }
+        }
+        None
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        // The last process may take a moment to leave.
+        let deadline = Instant::now() + Duration::from_secs(5);
+        while self.dir.exists() && fs::remove_dir(&self.dir).is_err() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+#[test]
+fn a_guard_sees_a_real_limit_come_near() {
+    const MIB: u64 = 1 << 20;
+    let Some(group) = Group::limited(400 * MIB) else {
+        eprintln!("skipped: no control group can be made here");
+        return;
+    };
+    let script = "const kept=[];process.stdin.on('data',d=>{for(const n of String(d).trim().split('\\n'))\
+        kept.push(Buffer.alloc(n*1048576,1));console.log('has '+kept.length)})";
+    let mut target = Target::node(22, &[], script);
+    fs::write(group.dir.join("cgroup.procs"), target.pid().to_string()).unwrap();
+    let memory = cgroup::memory(target.pid()).unwrap();
+    assert_eq!(memory.tightest().unwrap().max, Some(400 * MIB));
+    assert!(memory.headroom().unwrap() <= 400 * MIB);
+    let mut guard = Guard::new(target.pid()).unwrap();
+    assert_eq!(guard.check(), None);
+    let mut allocate = |mib: u32, word: &str| {
+        writeln!(target.input.as_mut().unwrap(), "{mib}").unwrap();
+        target.wait_for(word);
+    };
+    allocate(150, "has 1");
+    assert_eq!(guard.check(), None);
+    allocate(210, "has 2");
+    let reason = guard.check().unwrap();
+    assert!(reason.contains("limit of 400 MiB"), "{reason}");
+    // What is left is not enough for a snapshot of a million nodes.
+    let process = target.look();
+    for prediction in preflight::predict(&process, Some(1_000_000), None, false).unwrap() {
+        assert_eq!(prediction.verdict, Verdict::Refuse, "{prediction:?}");
+    }
+    drop(target);
+}
+
+#[test]
+fn a_program_with_node_inside_takes_options_from_the_environment_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("main.js"), READY).unwrap();
+    fs::write(dir.path().join("config.json"), "{\"main\":\"main.js\",\"output\":\"app\"}").unwrap();
+    let built = Command::new(runtimes::node(26))
+        .args(["--build-sea", "config.json"])
+        .current_dir(dir.path())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .unwrap();
+    assert!(built.success());
+    let target = Target::start(Command::new(dir.path().join("app")).arg("--permission"), "ready");
+    let found = target.look();
+    assert_eq!((found.runtime.kind, found.runtime.version.as_deref()), (Runs::Node, Some(version(26))));
+    assert!(found.runtime.single_executable);
+    assert_eq!(works(&found), ["fork", "inspector", "near-limit"]);
 }

@@ -1,7 +1,6 @@
 //! `heapsight ps`.
 
 use heapsight_capture::{
-    CaptureError,
     preflight::{self, Prediction},
     process::{self, List, Process, Status, cgroup, methods::Usr1, namespaces},
 };
@@ -24,7 +23,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Answer, Failure> {
 }
 
 fn all(context: &Context) -> Result<Answer, Failure> {
-    let list = process::list().map_err(failure)?;
+    let list = process::list()?;
     write(
         context,
         Forms {
@@ -49,8 +48,8 @@ fn all(context: &Context) -> Result<Answer, Failure> {
 }
 
 fn one(context: &Context, pid: u32) -> Result<Answer, Failure> {
-    let process = process::look(pid).map_err(failure)?;
-    let predictions = preflight::predict(&process, None, None, false).map_err(failure)?;
+    let process = process::look(pid)?;
+    let predictions = preflight::predict(&process, None, None, false)?;
     write(
         context,
         Forms {
@@ -75,14 +74,6 @@ fn unreadable(count: u64) -> String {
     }
     let users = if count == 1 { "another user" } else { "other users" };
     format!("{processes} of {users} {were} not looked at: run as root to see all")
-}
-
-fn failure(error: CaptureError) -> Failure {
-    let what = error.to_string();
-    match error.hint {
-        Some(hint) => Failure::new(what, hint),
-        None => Failure::plain(what),
-    }
 }
 
 fn table(list: &List) -> Table {
@@ -150,9 +141,10 @@ fn details(process: &Process, predictions: &[Prediction], style: Style) -> Strin
     let runtime = &p.runtime;
     let version = runtime.version.as_deref().unwrap_or("of an unknown version");
     let mut out = format!(
-        "{} {} {version}\n",
+        "{}: {} {version}{}\n",
         style.paint.accent(&format!("process {}", p.status.pid)),
-        runtime.label()
+        runtime.label(),
+        if runtime.single_executable { ", single executable" } else { "" },
     );
     let mut line = |name: &str, value: String| out += &format!("{name:<12}{}\n", plain(&value));
     line("command", short_command(p));
