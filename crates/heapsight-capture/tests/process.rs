@@ -49,7 +49,7 @@ impl Target {
             command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let input = child.stdin.take();
         let output: Box<dyn Read + Send> = Box::new(child.stdout.take().unwrap());
-        Self { child, input: input, output: BufReader::new(output) }
+        Self { child, input, output: BufReader::new(output) }
     }
 
     /// Node with options, and a script that says `ready` at its end.
