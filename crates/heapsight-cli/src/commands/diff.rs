@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use heapsight_analysis::{Heap, diff::changed_nodes};
+use heapsight_capture::output::Metadata;
 use heapsight_query::{
     classes::{ObjectRow, object_row},
     compare::{self, Count, Matching},
@@ -11,7 +12,7 @@ use heapsight_report::{json, text, units};
 use serde_json::json;
 
 use super::{Forms, classes, pattern, write};
-use crate::{Answer, args::Diff as Args, context::Context, failure::Failure};
+use crate::{Answer, args::{Diff as Args, Format}, context::Context, failure::Failure};
 
 pub(super) fn run(context: &Context, args: &Args) -> Result<Answer, Failure> {
     let class = pattern(args.class.as_deref())?;
@@ -20,6 +21,16 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Answer, Failure> {
         return series(context, args, class.as_ref(), rows);
     }
     let [old_path, new_path] = [&args.files[0], &args.files[1]];
+    if !ids_fit(old_path, new_path) {
+        context.note(
+            "the object ids of these captures do not fit together (`heapsight snapshot --stable-ids --repeat 2` takes \
+             two whose ids do)",
+        );
+        // For programs the form of the answer stays what it is; they have the note.
+        if context.format() == Format::Text && args.objects.is_none() {
+            return series(context, args, class.as_ref(), rows);
+        }
+    }
     let old = context.open(old_path)?;
     let new = context.open(new_path)?;
     context.note_damage(old_path, &old.snapshot.warnings);
@@ -42,6 +53,15 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Answer, Failure> {
     Ok(if comparison.classes.is_empty() { Answer::No } else { Answer::Yes })
 }
 
+/// Whether the side files of two captures, if they have any, say that their ids can be compared.
+fn ids_fit(old: &Path, new: &Path) -> bool {
+    let side = |path: &Path| Metadata::of(path).ok().flatten();
+    match (side(old), side(new)) {
+        (Some(old), Some(new)) => old.ids_comparable(&new),
+        _ => true,
+    }
+}
+
 fn name(path: &Path) -> String {
     crate::context::title(path)
 }
@@ -53,7 +73,7 @@ fn series(
     rows: usize,
 ) -> Result<Answer, Failure> {
     // The last snapshot's interfaces class all of them, so it is opened first; one is in memory at a time.
-    let matching = if args.by_class { Matching::Name } else { Matching::Key };
+    let matching = if args.by_class || args.files.len() == 2 { Matching::Name } else { Matching::Key };
     let mut counts: Vec<Count> = Vec::new();
     let mut interfaces = None;
     for path in args.files.iter().rev() {
