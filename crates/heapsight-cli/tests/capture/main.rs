@@ -1,0 +1,11 @@
+//! The captures as a user meets them: the whole command on real processes, in good and bad conditions.
+#![cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#![expect(clippy::unwrap_used, reason = "tests fail loudly")]
+
+mod bad;
+mod broken_off;
+mod command;
+mod matrix;
+mod programs;
+mod recordings;
+mod repeated;
