@@ -201,7 +201,9 @@ impl Taker {
     /// # Errors
     /// It is still open.
     pub fn close(mut self) -> Result<Closed> {
-        let Some(Attached { attachment, sessions, .. }) = self.attached.take() else { return Ok(Closed::LeftOpen) };
+        let Some(Attached { attachment, sessions, .. }) = self.attached.take() else {
+            return Ok(Closed::LeftOpen);
+        };
         drop(sessions);
         attachment.close()
     }

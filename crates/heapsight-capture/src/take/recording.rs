@@ -75,7 +75,10 @@ impl Taker {
             self.sink_options(CaptureKind::Timeline, options.thread, &options.output, 0),
             stdout,
         )?;
-        let how = inspector::TimelineOptions { stacks: !options.no_stacks, ..inspector::TimelineOptions::default() };
+        let how = inspector::TimelineOptions {
+            stacks: !options.no_stacks,
+            ..inspector::TimelineOptions::default()
+        };
         let mut phase = None;
         let mut failure = None;
         let captured = session.timeline(&how, &mut sink, &mut |progress| {
@@ -90,7 +93,11 @@ impl Taker {
             monitor.say(Event::Progress { elapsed: progress.elapsed, bytes: progress.received, live });
             // A stop while it records ends it in order; what was recorded is kept.
             let over = failure.is_some() || monitor.stopped() || schedule.over();
-            if progress.phase == Phase::Recording && over { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            if progress.phase == Phase::Recording && over {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
         })?;
         if let Some(error) = failure {
             return Err(error);

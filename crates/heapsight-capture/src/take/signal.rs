@@ -43,7 +43,9 @@ impl Taker {
         };
         let process = self.process().ok_or_else(|| unsupported("it is not a process of this machine"))?;
         if options.thread != 0 {
-            return Err(unsupported("the signal is for the main thread").hint("use --method inspector for workers"));
+            return Err(
+                unsupported("the signal is for the main thread").hint("use --method inspector for workers")
+            );
         }
         let pid = process.status.pid;
         let Some((name, true)) = process.facts.snapshot_signal.clone() else {
@@ -131,10 +133,12 @@ fn number(name: &str) -> Option<Signal> {
 fn folder(process: &process::Process) -> PathBuf {
     let pid = process.status.pid;
     let cwd = PathBuf::from(format!("/proc/{pid}/cwd"));
-    let named = process.command.iter().enumerate().find_map(|(i, word)| match word.strip_prefix("--diagnostic-dir") {
-        Some("") => process.command.get(i + 1).cloned(),
-        Some(rest) => rest.strip_prefix('=').map(str::to_owned),
-        None => None,
+    let named = process.command.iter().enumerate().find_map(|(i, word)| {
+        match word.strip_prefix("--diagnostic-dir") {
+            Some("") => process.command.get(i + 1).cloned(),
+            Some(rest) => rest.strip_prefix('=').map(str::to_owned),
+            None => None,
+        }
     });
     match named {
         Some(dir) if Path::new(&dir).is_absolute() => {
@@ -147,10 +151,12 @@ fn folder(process: &process::Process) -> PathBuf {
 
 /// The snapshots of a process in a folder, by Node's pattern with the process id as the program knows it.
 fn snapshots(folder: &Path, own_pid: u32) -> Result<Vec<PathBuf>> {
-    let entries = fs::read_dir(folder)
-        .map_err(|e| CaptureError::io(format!("cannot look into the program's folder {}", folder.display()), &e))?;
+    let entries = fs::read_dir(folder).map_err(|e| {
+        CaptureError::io(format!("cannot look into the program's folder {}", folder.display()), &e)
+    })?;
     let mark = format!(".{own_pid}.0.");
-    let is_snapshot = |name: &str| name.starts_with("Heap.") && name.contains(&mark) && name.ends_with(".heapsnapshot");
+    let is_snapshot =
+        |name: &str| name.starts_with("Heap.") && name.contains(&mark) && name.ends_with(".heapsnapshot");
     Ok(entries
         .flatten()
         .filter(|entry| entry.file_name().to_str().is_some_and(is_snapshot))
@@ -173,14 +179,21 @@ fn wait(
         if monitor.stopped() {
             return Err(called_off());
         }
-        let new = snapshots(folder, process.status.own_pid())?.into_iter().find(|path| !before.contains(path));
+        let new =
+            snapshots(folder, process.status.own_pid())?.into_iter().find(|path| !before.contains(path));
         let Some(path) = new else {
             if !process.status.is_current() {
                 return Err(CaptureError::new(Kind::Gone, what(), "it ended"));
             }
             if begun.elapsed() > timeout {
-                return Err(CaptureError::new(Kind::Timeout, what(), format!("waited {} s", timeout.as_secs()))
-                    .hint("its event loop must be free to see the signal: use --method inspector for a busy one"));
+                return Err(CaptureError::new(
+                    Kind::Timeout,
+                    what(),
+                    format!("waited {} s", timeout.as_secs()),
+                )
+                .hint(
+                    "its event loop must be free to see the signal: use --method inspector for a busy one",
+                ));
             }
             std::thread::sleep(POLL);
             continue;
@@ -194,11 +207,19 @@ fn wait(
         }
         if !process.status.is_current() {
             let why = format!("it ended after {} bytes of {}", meta.len(), path.display());
-            return Err(CaptureError::new(Kind::Gone, format!("the snapshot of process {pid} is not whole"), why));
+            return Err(CaptureError::new(
+                Kind::Gone,
+                format!("the snapshot of process {pid} is not whole"),
+                why,
+            ));
         }
         if last.1.elapsed() > STALLED {
             let why = format!("{} stays at {} bytes", path.display(), meta.len());
-            return Err(CaptureError::new(Kind::Timeout, format!("the snapshot of process {pid} does not end"), why));
+            return Err(CaptureError::new(
+                Kind::Timeout,
+                format!("the snapshot of process {pid} does not end"),
+                why,
+            ));
         }
         monitor.say(Event::Progress { elapsed: begun.elapsed(), bytes: meta.len(), live: None });
         std::thread::sleep(POLL);

@@ -144,7 +144,8 @@ impl Taker {
         }
         let plan = self.plan(options)?;
         let Some(method) = plan.chosen else { return Err(self.refusal(&plan, options)) };
-        if let Some(prediction) = plan.methods.iter().find(|p| p.method == method).and_then(|p| p.prediction.as_ref())
+        if let Some(prediction) =
+            plan.methods.iter().find(|p| p.method == method).and_then(|p| p.prediction.as_ref())
         {
             for reason in &prediction.reasons {
                 monitor.say(Event::Note(reason.clone()));
@@ -178,21 +179,25 @@ impl Taker {
             Choice::Only(only) => only == method,
         };
         let asked: Vec<&Planned> = plan.methods.iter().filter(|p| asked(p.method)).collect();
-        let refused = asked.iter().filter_map(|p| p.prediction.as_ref()).find(|p| p.verdict == Verdict::Refuse);
+        let refused =
+            asked.iter().filter_map(|p| p.prediction.as_ref()).find(|p| p.verdict == Verdict::Refuse);
         if let Some(prediction) = refused {
             let why = prediction.reasons.first().cloned().unwrap_or_default();
-            let instead = prediction.instead.clone().unwrap_or_else(|| "a sampling profile costs nothing of this".to_owned());
+            let instead = prediction.instead.clone();
             return CaptureError::new(Kind::Refused, what, why)
-                .hint(format!("{instead}; --force does it all the same"));
+                .hint(instead.unwrap_or_else(|| "--force does it all the same".to_owned()));
         }
         let why: Vec<String> = asked
             .iter()
             .filter_map(|p| Some(format!("{}: {}", p.method.name(), p.obstacle.as_ref()?)))
             .collect();
-        CaptureError::new(Kind::Unsupported, what, why.join("; ")).hint(format!("see `heapsight ps{}`", match self.process() {
-            Some(process) => format!(" {}", process.status.pid),
-            None => String::new(),
-        }))
+        CaptureError::new(Kind::Unsupported, what, why.join("; ")).hint(format!(
+            "see `heapsight ps{}`",
+            match self.process() {
+                Some(process) => format!(" {}", process.status.pid),
+                None => String::new(),
+            }
+        ))
     }
 
     fn by_inspector(
@@ -206,8 +211,15 @@ impl Taker {
         let started = jiff::Timestamp::now();
         let begun = Instant::now();
         let mut session = self.session(options.thread)?;
-        let mut sink = output::Sink::create(self.sink_options(CaptureKind::Snapshot, options.thread, &options.output, plan.nodes), stdout)?;
-        let how = inspector::SnapshotOptions { gc: options.gc, idle_within: timeout, ..inspector::SnapshotOptions::default() };
+        let mut sink = output::Sink::create(
+            self.sink_options(CaptureKind::Snapshot, options.thread, &options.output, plan.nodes),
+            stdout,
+        )?;
+        let how = inspector::SnapshotOptions {
+            gc: options.gc,
+            idle_within: timeout,
+            ..inspector::SnapshotOptions::default()
+        };
         let mut phase = None;
         let captured = session.heap_snapshot(&how, &mut sink, &mut |progress| {
             if phase != Some(progress.phase) {
@@ -219,13 +231,14 @@ impl Taker {
         })?;
         let written = sink.finish()?;
         let ids = self.id_space(options.thread);
-        self.finish(session, CaptureKind::Snapshot, "inspector", options.thread, &options.output, Finished {
-            written,
-            started,
-            elapsed: begun.elapsed(),
-            pause: Some(captured.stopped),
-            ids,
-        })
+        self.finish(
+            session,
+            CaptureKind::Snapshot,
+            "inspector",
+            options.thread,
+            &options.output,
+            Finished { written, started, elapsed: begun.elapsed(), pause: Some(captured.stopped), ids },
+        )
     }
 
     fn by_fork(
@@ -247,13 +260,18 @@ impl Taker {
             Some(fork) => fork,
             None => Fork::prepare(pid)?,
         };
-        let how = fork::Options { stable_ids: options.stable_ids, answer_within: timeout, ..fork::Options::default() };
+        let how = fork::Options {
+            stable_ids: options.stable_ids,
+            answer_within: timeout,
+            ..fork::Options::default()
+        };
         // Before anything is written: where this does not work, another method gets the output.
         fork.load(&mut session, &how)?;
         if options.gc {
             session.collect_garbage(timeout)?;
         }
-        let sink_options = self.sink_options(CaptureKind::Snapshot, options.thread, &options.output, plan.nodes);
+        let sink_options =
+            self.sink_options(CaptureKind::Snapshot, options.thread, &options.output, plan.nodes);
         let mut sink = Restartable::new(sink_options, stdout.take())?;
         monitor.say(Event::Doing("the child builds the graph"));
         let guard = Mutex::new(Guard::new(pid)?);
@@ -274,13 +292,14 @@ impl Taker {
         let report = report.map_err(|error| sink.failure.take().unwrap_or(error))?;
         let written = sink.finish()?;
         let ids = if report.stable_ids { self.id_space(options.thread) } else { None };
-        self.finish(session, CaptureKind::Snapshot, "fork", options.thread, &options.output, Finished {
-            written,
-            started,
-            elapsed: begun.elapsed(),
-            pause: Some(report.pause),
-            ids,
-        })
+        self.finish(
+            session,
+            CaptureKind::Snapshot,
+            "fork",
+            options.thread,
+            &options.output,
+            Finished { written, started, elapsed: begun.elapsed(), pause: Some(report.pause), ids },
+        )
     }
 
     /// Where the ids of this connection's captures come from.
@@ -289,7 +308,13 @@ impl Taker {
         Some(IdSpace::of_process(status.pid, status.start_time, thread, self.attached.as_ref()?.connection))
     }
 
-    pub(super) fn sink_options(&self, kind: CaptureKind, thread: u32, output: &Output, nodes: u64) -> output::Options {
+    pub(super) fn sink_options(
+        &self,
+        kind: CaptureKind,
+        thread: u32,
+        output: &Output,
+        nodes: u64,
+    ) -> output::Options {
         let pid = match (&self.process, &self.attached) {
             (Some(process), _) => process.status.pid,
             (None, Some(attached)) => attached.attachment.identity().pid,
@@ -449,7 +474,9 @@ impl fork::Sink for Restartable {
             return Ok(false);
         }
         self.sink = None;
-        self.sink = Some(output::Sink::create(self.options.clone(), None).map_err(|e| io::Error::other(e.to_string()))?);
+        self.sink = Some(
+            output::Sink::create(self.options.clone(), None).map_err(|e| io::Error::other(e.to_string()))?,
+        );
         Ok(true)
     }
 }

@@ -97,7 +97,8 @@ pub(crate) struct Snapshot {
 
 /// Record an allocation timeline: what is allocated, when and where, and what of it stays
 ///
-/// Slows the target by a factor of 2 to 10 while it records: for a test machine, not for production.
+/// Slows the target some ten times while it records, three times without stacks: for a test machine, not for
+/// production.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "Examples:
   heapsight timeline 4711 --duration 30s
@@ -182,7 +183,8 @@ fn duration(text: &str) -> Result<Duration, String> {
         "d" => 86400.0,
         unit => return Err(format!("`{unit}` is no unit of time: use ms, s, m, h or d")),
     };
-    let seconds = text[..digits].parse::<f64>().map_err(|_| "a time looks like 500ms, 30s, 5m or 1h".to_owned())?;
+    let seconds =
+        text[..digits].parse::<f64>().map_err(|_| "a time looks like 500ms, 30s, 5m or 1h".to_owned())?;
     Duration::try_from_secs_f64(seconds * factor)
         .ok()
         .filter(|time| !time.is_zero())
@@ -203,8 +205,12 @@ fn size(text: &str) -> Result<u64, String> {
         "gb" => 1_000_000_000,
         unit => return Err(format!("`{unit}` is no unit of size: use KiB, MiB, KB or MB")),
     };
-    let number = text[..digits].parse::<u64>().map_err(|_| "a size looks like 512KiB, 1MB or 65536".to_owned())?;
-    number.checked_mul(factor).filter(|&size| size > 0).ok_or_else(|| "a size is more than nothing".to_owned())
+    let number =
+        text[..digits].parse::<u64>().map_err(|_| "a size looks like 512KiB, 1MB or 65536".to_owned())?;
+    number
+        .checked_mul(factor)
+        .filter(|&size| size > 0)
+        .ok_or_else(|| "a size is more than nothing".to_owned())
 }
 
 #[cfg(test)]

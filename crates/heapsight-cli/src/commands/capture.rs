@@ -51,11 +51,7 @@ pub(super) struct Subject {
 }
 
 /// Finds the target, or starts it, and waits until it is ready.
-pub(super) fn subject(
-    context: &Context,
-    args: &TargetArgs,
-    stop: &AtomicBool,
-) -> Result<Subject, Failure> {
+pub(super) fn subject(context: &Context, args: &TargetArgs, stop: &AtomicBool) -> Result<Subject, Failure> {
     let wait_for = args.wait_for.as_deref().map(WaitFor::parse).transpose()?;
     let mut launched = None;
     let target = if let Some(text) = &args.named {
@@ -181,7 +177,8 @@ impl<'c> Display<'c> {
                 if let Some(bar) = &self.bar {
                     bar.set_message(text.to_owned());
                 }
-                *self.doing.lock().unwrap_or_else(PoisonError::into_inner) = (text.to_owned(), Instant::now());
+                *self.doing.lock().unwrap_or_else(PoisonError::into_inner) =
+                    (text.to_owned(), Instant::now());
             }
             Event::Progress { elapsed, bytes, live } => {
                 let Some(bar) = &self.bar else { return };
@@ -305,7 +302,8 @@ fn taken_json(taken: &Taken) -> Value {
 
 fn taken_text(taken: &Taken) -> String {
     let (metadata, written) = (&taken.metadata, &taken.written);
-    let name = written.path.as_ref().map_or_else(|| "standard output".to_owned(), |path| path.display().to_string());
+    let name =
+        written.path.as_ref().map_or_else(|| "standard output".to_owned(), |path| path.display().to_string());
     let mut size = units::bytes(written.bytes);
     if written.stored_bytes != written.bytes {
         size.push_str(&format!(" ({} compressed)", units::bytes(written.stored_bytes)));
@@ -317,7 +315,11 @@ fn taken_text(taken: &Taken) -> String {
     }
     text.push_str(&format!(", in {}\n  ", time(taken.elapsed)));
     match taken.pause {
-        Some(pause) => text.push_str(&format!("the program stood still for {}, method {}\n", time(pause), metadata.capture.method)),
+        Some(pause) => text.push_str(&format!(
+            "the program stood still for {}, method {}\n",
+            time(pause),
+            metadata.capture.method
+        )),
         None => text.push_str(&format!("method {}\n", metadata.capture.method)),
     }
     let (process, runtime) = (&metadata.process, &metadata.runtime);

@@ -12,7 +12,12 @@ use heapsight_report::{json, text, units};
 use serde_json::json;
 
 use super::{Forms, classes, pattern, write};
-use crate::{Answer, args::{Diff as Args, Format}, context::Context, failure::Failure};
+use crate::{
+    Answer,
+    args::{Diff as Args, Format},
+    context::Context,
+    failure::Failure,
+};
 
 pub(super) fn run(context: &Context, args: &Args) -> Result<Answer, Failure> {
     let class = pattern(args.class.as_deref())?;

@@ -25,6 +25,9 @@ const AROUND: Duration = Duration::from_millis(500);
 
 pub(super) fn run(context: &Context, args: &Args) -> Result<Answer, Failure> {
     let stop = capture::stop_on_signals()?;
+    if args.meanwhile.duration.is_some() {
+        return Err(Failure::new("a snapshot has no duration", "use --repeat N --every TIME for several"));
+    }
     let mut subject = capture::subject(context, &args.target, &stop)?;
     let taker = &mut subject.taker;
     let method = match args.method {
@@ -112,7 +115,9 @@ fn show(context: &Context, plan: &Plan) -> Result<(), Failure> {
                         Cell::Text(said.unwrap_or_else(|| format!("the memory is that of {}", p.charged_to))),
                     ]);
                 }
-                (None, Some(obstacle)) => cells.extend([text(""), text(""), text(""), text("no"), text(obstacle)]),
+                (None, Some(obstacle)) => {
+                    cells.extend([text(""), text(""), text(""), text("no"), text(obstacle)])
+                }
                 (None, None) => {
                     let why = text("what it costs cannot be told from here");
                     cells.extend([text(""), text(""), text(""), text("fine"), why]);
@@ -131,7 +136,10 @@ fn show(context: &Context, plan: &Plan) -> Result<(), Failure> {
                 let mut text = table().text(style.width, style.paint);
                 let nodes = units::count(plan.nodes);
                 text.push_str(&match plan.chosen {
-                    Some(method) => format!("about {nodes} objects; {} would be taken (*), nothing was done\n", method.name()),
+                    Some(method) => format!(
+                        "about {nodes} objects; {} would be taken (*), nothing was done\n",
+                        method.name()
+                    ),
                     None => format!("about {nodes} objects; no snapshot would be taken\n"),
                 });
                 text
