@@ -3,9 +3,9 @@
 use crate::{
     child,
     child::Wakers,
+    mappings::{Known, Lines, Mapping, Marked, Range},
     process,
     process::Profiler,
-    smaps::{Parser, Range},
     syscall,
     syscall::number,
 };
@@ -69,6 +69,7 @@ fn close_all(ends: &[i32]) {
 
 /// The mappings that are made inheritable for the fork and no longer than that.
 struct Inheritable {
+    /// Those that are marked again.
     ranges: *mut Range,
     count: usize,
 }
@@ -80,35 +81,36 @@ const DONTFORK: usize = 10;
 const DOFORK: usize = 11;
 
 impl Inheritable {
-    /// Makes all mappings inheritable.
-    fn make() -> Result<Self, isize> {
-        let file = syscall::open(b"/proc/self/smaps\0", 0);
-        if file < 0 {
-            return Err(file);
-        }
+    /// Makes all mappings inheritable. What was `known` to be marked shortly before is marked again afterwards; nothing
+    /// known means that it is to be found out, which takes as long as a fork.
+    fn make(known: &[f64]) -> Result<Self, isize> {
         // SAFETY: a fresh private mapping without reserve; no address is prescribed.
         let ranges = unsafe { syscall::call(number::MMAP, [0, RANGE_BYTES, 3, 0x4022, usize::MAX, 0]) };
         if (-4095..0).contains(&ranges) {
-            // SAFETY: opened above.
-            unsafe { syscall::close(file as i32) };
             return Err(ranges);
         }
         let mut this = Self { ranges: ranges as *mut Range, count: 0 };
-        let mut parser = Parser::default();
-        let mut buffer = [0_u8; 16 << 10];
-        let end = loop {
-            let n = syscall::read(file as i32, &mut buffer);
-            if n <= 0 {
-                break n;
-            }
-            parser.feed(buffer.get(..n as usize).unwrap_or(&[]), |range| this.add(range));
-        };
-        // SAFETY: opened above.
-        unsafe { syscall::close(file as i32) };
-        if end < 0 {
-            return Err(end); // `this` takes back what was changed
+        // On failure `this` takes back what was changed.
+        if known.is_empty() {
+            let mut marked = Marked::default();
+            for_lines(b"/proc/self/smaps\0", |line| {
+                if let Some(range) = marked.line(line) {
+                    this.add(range);
+                }
+            })?;
+            this.advise(DOFORK);
+        } else {
+            let mut known = Known::new(known);
+            for_lines(b"/proc/self/maps\0", |line| {
+                let Some(Mapping { range, private: true, anonymous: true }) = Mapping::parse(line) else {
+                    return;
+                };
+                // Without effect where there is no mark. A mapping that V8 has made and marked since stays inheritable,
+                // which costs later forks some time and nothing else.
+                advise(range, DOFORK);
+                known.within(range, |marked| this.add(marked));
+            })?;
         }
-        this.advise(DOFORK);
         Ok(this)
     }
 
@@ -131,14 +133,37 @@ impl Inheritable {
 
     fn advise(&self, advice: usize) {
         for i in 0..self.count {
-            // SAFETY: initialised; the advice says only whether a child inherits the range. A range that another thread
-            // has unmapped meanwhile is an error without effect.
-            unsafe {
-                let Range { start, end } = *self.ranges.add(i);
-                syscall::call(number::MADVISE, [start, end - start, advice, 0, 0, 0]);
-            }
+            // SAFETY: entries below `count` are initialised.
+            advise(unsafe { *self.ranges.add(i) }, advice);
         }
     }
+}
+
+/// Says whether a child inherits a range.
+fn advise(Range { start, end }: Range, advice: usize) {
+    // SAFETY: neither content nor protection changes. A range that another thread has unmapped meanwhile is an error
+    // without effect.
+    unsafe { syscall::call(number::MADVISE, [start, end.saturating_sub(start), advice, 0, 0, 0]) };
+}
+
+/// Hands out the lines of a file.
+fn for_lines(path: &[u8], mut found: impl FnMut(&[u8])) -> Result<(), isize> {
+    let file = syscall::open(path, 0);
+    if file < 0 {
+        return Err(file);
+    }
+    let mut lines = Lines::default();
+    let mut buffer = [0_u8; 16 << 10];
+    let end = loop {
+        let n = syscall::read(file as i32, &mut buffer);
+        if n <= 0 {
+            break n;
+        }
+        lines.feed(buffer.get(..n as usize).unwrap_or(&[]), &mut found);
+    };
+    // SAFETY: opened above.
+    unsafe { syscall::close(file as i32) };
+    if end < 0 { Err(end) } else { Ok(()) }
 }
 
 impl Drop for Inheritable {
@@ -171,6 +196,8 @@ const EOPNOTSUPP: i32 = 95;
 /// Forks. Returns 0 in the child, and in the parent the child's process id in the parent's namespace or a negative error
 /// number: `ENOSYS` if the C library has no functions that wake threads, `EOPNOTSUPP` if V8 hides those that give ids.
 ///
+/// `known` has the ranges that were marked a moment ago, as [`Known`] takes them, or nothing.
+///
 /// `outcome` gets, in both: nanoseconds that the thread was stopped by all of this (0); of these for tracking (1), for
 /// making the heap inheritable (2) and for the system call (3); the six ends of the [`Pipes`] (4 to 9) as their numbers
 /// in the child; inheritable ranges (10); and whether the ids of objects are kept (11).
@@ -178,7 +205,7 @@ const EOPNOTSUPP: i32 = 95;
 /// # Safety
 ///
 /// To be called on a thread that runs an isolate. In the child only the captured isolate's own thread goes on.
-pub unsafe fn fork(track: bool, outcome: &mut Outcome<'_>) -> i32 {
+pub unsafe fn fork(track: bool, known: &[f64], outcome: &mut Outcome<'_>) -> i32 {
     let begun = syscall::monotonic();
     if track && !Profiler::current().is_some_and(Profiler::track) {
         return -EOPNOTSUPP;
@@ -195,7 +222,7 @@ pub unsafe fn fork(track: bool, outcome: &mut Outcome<'_>) -> i32 {
     for (i, end) in pipes.all().into_iter().enumerate() {
         outcome.set(4 + i, f64::from(end));
     }
-    let inheritable = match Inheritable::make() {
+    let inheritable = match Inheritable::make(known) {
         Ok(inheritable) => inheritable,
         Err(error) => {
             close_all(&pipes.all());

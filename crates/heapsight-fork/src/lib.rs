@@ -22,9 +22,9 @@ pub mod child;
 pub mod context;
 pub mod filter;
 pub mod fork;
+pub mod mappings;
 pub mod napi;
 pub mod process;
-pub mod smaps;
 pub mod syscall;
 
 /// Called by Node.js when the addon is loaded: fills `exports`.

@@ -88,11 +88,11 @@ pub unsafe fn register(env: Env, exports: Value) -> Value {
     exports
 }
 
-/// The first two arguments of a call; null where there are fewer.
-unsafe fn arguments(env: Env, info: Info) -> [Value; 2] {
-    let mut values = [ptr::null_mut(); 2];
+/// The first three arguments of a call; `undefined` where there are fewer.
+unsafe fn arguments(env: Env, info: Info) -> [Value; 3] {
+    let mut values = [ptr::null_mut(); 3];
     let mut count = values.len();
-    // SAFETY: room for `count` values. Absent ones are set to `undefined`.
+    // SAFETY: room for `count` values.
     unsafe {
         node::napi_get_cb_info(
             env,
@@ -104,6 +104,25 @@ unsafe fn arguments(env: Env, info: Info) -> [Value; 2] {
         );
     }
     values
+}
+
+/// Where the elements of a `Float64Array` are, and how many.
+unsafe fn elements(env: Env, array: Value) -> Option<(*mut f64, usize)> {
+    const FLOAT64: i32 = 8;
+    let (mut kind, mut length, mut data) = (0, 0, ptr::null_mut());
+    // SAFETY: anything but a typed array is an error.
+    let found = unsafe {
+        node::napi_get_typedarray_info(
+            env,
+            array,
+            &raw mut kind,
+            &raw mut length,
+            &raw mut data,
+            ptr::null_mut(),
+            ptr::null_mut(),
+        )
+    };
+    (found == 0 && kind == FLOAT64 && !data.is_null()).then_some((data.cast(), length))
 }
 
 unsafe fn number(env: Env, value: Value) -> f64 {
@@ -120,28 +139,17 @@ unsafe fn give(env: Env, value: i32) -> Value {
     result
 }
 
-/// `fork(track, outcome)`: see [`fork::fork`]; -22 where `outcome` is no `Float64Array` of its length.
+/// `fork(track, outcome, known)`: see [`fork::fork`]; -22 where `outcome` is no `Float64Array` of its length.
 unsafe extern "C" fn fork_(env: Env, info: Info) -> Value {
-    const FLOAT64: i32 = 8;
-    let (mut kind, mut length, mut data) = (0, 0, ptr::null_mut());
-    // SAFETY: the runtime keeps the array alive during the call, and nobody else writes to it meanwhile.
+    // SAFETY: the runtime keeps the arrays alive during the call, and nobody else writes to them meanwhile.
     unsafe {
-        let [track, outcome] = arguments(env, info);
+        let [track, outcome, known] = arguments(env, info);
         let track = number(env, track) != 0.0;
-        let found = node::napi_get_typedarray_info(
-            env,
-            outcome,
-            &raw mut kind,
-            &raw mut length,
-            &raw mut data,
-            ptr::null_mut(),
-            ptr::null_mut(),
-        );
-        if found != 0 || kind != FLOAT64 || length != fork::Outcome::LENGTH || data.is_null() {
-            return give(env, -22);
-        }
-        let elements = core::slice::from_raw_parts_mut(data.cast::<f64>(), length);
-        give(env, fork::fork(track, &mut fork::Outcome(elements)))
+        let Some((outcome, fork::Outcome::LENGTH)) = elements(env, outcome) else { return give(env, -22) };
+        let known = elements(env, known);
+        let outcome = core::slice::from_raw_parts_mut(outcome, fork::Outcome::LENGTH);
+        let known = known.map_or(&[][..], |(data, length)| core::slice::from_raw_parts(data, length));
+        give(env, fork::fork(track, known, &mut fork::Outcome(outcome)))
     }
 }
 
@@ -151,7 +159,7 @@ unsafe extern "C" fn end(env: Env, info: Info) -> Value {
     let mut length = 0;
     // SAFETY: at most the size of the buffer is written, a NUL included.
     unsafe {
-        let [value, _] = arguments(env, info);
+        let [value, ..] = arguments(env, info);
         if node::napi_get_value_string_utf8(env, value, text.as_mut_ptr().cast(), text.len(), &raw mut length)
             != 0
         {
@@ -165,7 +173,7 @@ unsafe extern "C" fn end(env: Env, info: Info) -> Value {
 unsafe extern "C" fn ended(env: Env, info: Info) -> Value {
     // SAFETY: the values are the runtime's.
     unsafe {
-        let [child, _] = arguments(env, info);
+        let [child, ..] = arguments(env, info);
         give(env, fork::ended(number(env, child) as i32))
     }
 }

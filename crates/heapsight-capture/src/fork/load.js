@@ -86,10 +86,11 @@
   if (!addon) return Object.assign(about, { failures });
 
   const numbers = new Float64Array(12);
+  let kept = false;
   const value = {
     // In the parent: what happened, as numbers. In the child: never returns.
-    fork(track) {
-      const child = addon.fork(track ? 1 : 0, numbers);
+    fork(track, known) {
+      const child = addon.fork(track ? 1 : 0, numbers, Float64Array.from(known || []));
       if (child === 0) {
         let why;
         for (const folder of ['/proc/self/fd/', '/dev/fd/']) {
@@ -104,10 +105,14 @@
         }
         addon.end(why);
       }
-      return { child, numbers: Array.from(numbers) };
+      kept = kept || (track && child > 0);
+      return { child, kept, numbers: Array.from(numbers) };
     },
     ended: addon.ended,
-    forget: addon.forget,
+    forget() {
+      kept = false;
+      return addon.forget();
+    },
   };
   Object.defineProperty(process, symbol, { value: Object.freeze(value), configurable: true });
   return Object.assign(about, { loaded: true });

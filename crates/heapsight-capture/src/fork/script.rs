@@ -11,9 +11,9 @@ pub(super) fn load(path: Option<&str>, addon: Option<&[u8]>) -> String {
     format!("{}({}, {path}, {bytes})", include_str!("load.js").trim_end(), serde_json::Value::from(place()))
 }
 
-/// Forks; see `load.js`.
-pub(super) fn fork(track: bool) -> String {
-    format!("process[Symbol.for('{}')].fork({track})", place())
+/// Forks; see `load.js`, and `heapsight_fork::mappings::Known` for `known`.
+pub(super) fn fork(track: bool, known: &[u64]) -> String {
+    format!("process[Symbol.for('{}')].fork({track}, {known:?})", place())
 }
 
 /// The wait status of a child that has ended, or -1.

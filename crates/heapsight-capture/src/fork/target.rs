@@ -4,7 +4,7 @@
 
 use std::{
     fs,
-    io::{self, Write as _},
+    io::{self, BufRead, BufReader, Write as _},
     os::{fd::AsRawFd as _, unix::fs::MetadataExt as _},
     path::Path,
 };
@@ -109,6 +109,15 @@ impl Target {
             .is_ok_and(|stat| stat.started == self.started && !matches!(stat.state, b'Z' | b'X'))
     }
 
+    /// The mappings that a child would not inherit, as the addon takes them: by turns the pages in between and its pages.
+    /// Nothing if they cannot be read; the addon finds out for itself then.
+    ///
+    /// This is read here because it takes the kernel as long as a fork, and the target need not be stopped for it.
+    pub(super) fn marked(&self) -> Vec<u64> {
+        let file = fs::File::open(format!("/proc/{}/smaps", self.pid));
+        file.and_then(|file| marked(BufReader::new(file))).unwrap_or_default()
+    }
+
     /// The addon as a file that exists nowhere but in our own descriptors, and its path for the target; nothing where the
     /// target could not open it.
     pub(super) fn lend(&self) -> Option<Lent> {
@@ -146,6 +155,40 @@ impl Lent {
     }
 }
 
+fn marked(smaps: impl BufRead) -> io::Result<Vec<u64>> {
+    const PAGE: u64 = 4096;
+    let mut pages = Vec::new();
+    let mut end_before = 0;
+    let mut mapping = None;
+    for line in smaps.split(b'\n') {
+        let line = line?;
+        let line = String::from_utf8_lossy(&line);
+        if let Some(flags) = line.strip_prefix("VmFlags:") {
+            let marked = flags.split(' ').any(|flag| flag == "dc");
+            if let (true, Some((start, end))) = (marked, mapping.take()) {
+                pages.extend([(start - end_before) / PAGE, (end - start) / PAGE]);
+                end_before = end;
+            }
+        } else if let Some((start, end)) = private_mapping(&line)
+            && start >= end_before
+            && start < end
+        {
+            mapping = Some((start, end));
+        }
+    }
+    Ok(pages)
+}
+
+/// The addresses of a mapping that has no file and is not shared, from its first line.
+fn private_mapping(line: &str) -> Option<(u64, u64)> {
+    let mut fields = line.split(' ');
+    let (start, end) = fields.next()?.split_once('-')?;
+    let (start, end) = (u64::from_str_radix(start, 16).ok()?, u64::from_str_radix(end, 16).ok()?);
+    let private = fields.next()?.ends_with('p');
+    let anonymous = fields.nth(2)? == "0";
+    (private && anonymous).then_some((start, end))
+}
+
 /// Refuses programs of another architecture than the addon's: an emulated or a 32-bit one.
 fn check_architecture(pid: u32) -> Result<()> {
     let machine = |path: &Path| -> Option<[u8; 3]> {
@@ -178,6 +221,18 @@ mod tests {
         for broken in ["", "71 (a", "71 (a) ", "71 (a) S x", "71 (a) S 1 2 3"] {
             assert_eq!(Stat::parse(broken), None, "{broken:?}");
         }
+    }
+
+    #[test]
+    fn marked_mappings_are_counted_in_pages() {
+        let text = "\
+00002000-00004000 rw-p 00000000 00:00 0 \nRss: 8 kB\nVmFlags: rd wr dc nr\n\
+00004000-00005000 rw-p 00000000 00:00 0\nVmFlags: rd wr\n\
+00005000-00006000 rw-s 00000000 00:00 0\nVmFlags: dc\n\
+00006000-00007000 rw-p 00000000 08:01 77 /lib/dc\nVmFlags: dc\n\
+0000a000-00014000 ---p 00000000 00:00 0 [anon:v8]\nVmFlags: mr dc\n\
+nonsense\n00014000-00013000 rw-p 0 0:0 0\nVmFlags: dc\n";
+        assert_eq!(marked(text.as_bytes()).unwrap(), [2, 2, 6, 10]);
     }
 
     #[test]
