@@ -100,7 +100,18 @@ mod tests {
 
     #[test]
     fn what_is_no_target_says_what_one_is() {
-        for text in ["", "0", "99999999999", "app.js", "host:", "host:0", "host:70000", "::1:9229", "wss://x", "a b:1"] {
+        for text in [
+            "",
+            "0",
+            "99999999999",
+            "app.js",
+            "host:",
+            "host:0",
+            "host:70000",
+            "::1:9229",
+            "wss://x",
+            "a b:1",
+        ] {
             let error = Target::parse(text).unwrap_err();
             assert_eq!(error.what, format!("`{text}` is no target"));
             assert!(error.hint.is_some());
