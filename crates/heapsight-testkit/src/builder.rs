@@ -502,7 +502,6 @@ pub const NODE_KINDS: [&str; 15] = [
 /// V8's edge types in V8's order.
 pub const EDGE_KINDS: [&str; 7] =
     ["context", "element", "property", "internal", "hidden", "shortcut", "weak"];
-
 const FUTURE: &str = "from the future";
 
 struct Writer<'g> {

@@ -78,8 +78,7 @@ impl Schedule for Meanwhile {
             Plan::Time(_) => {}
             // Its output is for people; what the capture prints may be for a program.
             Plan::Command(command) => {
-                self.command =
-                    Some(During::start(command, Pass::To(Box::new(std::io::stderr())), Pass::Inherit)?)
+                self.command = Some(During::start(command, Pass::Stderr, Pass::Inherit)?);
             }
             Plan::Load(options) => self.load = Some(Load::start(options, &AtomicBool::new(false))?),
         }
