@@ -80,7 +80,6 @@ impl fmt::Display for Target {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test fails loudly")]
     use super::*;
 
     fn address(host: &str, port: u16) -> Target {

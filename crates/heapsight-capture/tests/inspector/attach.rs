@@ -32,14 +32,15 @@ fn hasty(program: &Program) -> CaptureError {
     attach(&Target::Pid(program.pid()), &options).unwrap_err()
 }
 
+#[track_caller]
 fn ports(program: &Program) -> Vec<std::net::SocketAddr> {
-    sockets::listening(program.pid()).unwrap()
+    sockets::listening(program.pid()).unwrap_or_else(|error| panic!("{error}: {}", program.fate()))
 }
 
 #[test]
 fn a_process_is_left_as_it_was_on_every_way_out() {
     for major in MAJORS {
-        let mut program = Program::node(major, &[], APP);
+        let program = Program::node(major, &[], APP);
         let attachment = by_pid(&program).unwrap();
         assert!(attachment.opened() && ports(&program).len() == 1);
         assert_eq!(attachment.identity().pid, program.pid());
@@ -68,7 +69,7 @@ fn a_process_is_left_as_it_was_on_every_way_out() {
         }
         assert_eq!(attachment.close().unwrap(), Closed::Closed);
         assert_eq!(ports(&program), []);
-        assert!(program.is_alive());
+        assert!(program.is_alive(), "Node.js {major}: {}", program.fate());
     }
 }
 
@@ -118,7 +119,7 @@ fn a_process_that_has_just_been_started_is_waited_for() {
     for major in MAJORS {
         let mut command = Command::new(runtimes::node(major));
         command.args(["--inspect-port=127.0.0.1:0", "-e", APP]);
-        let mut program = Program::launch(&mut command);
+        let program = Program::launch(&mut command);
         // Between fork and exec it is another program.
         let attachment = until("it can be attached to", || match by_pid(&program) {
             Ok(attachment) => Some(attachment),
@@ -139,7 +140,7 @@ fn a_port_that_another_process_has_is_told_with_its_owner() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port();
     for major in [16, 24] {
-        let mut program = Program::node(major, &[&format!("--inspect-port=127.0.0.1:{port}")], APP);
+        let program = Program::node(major, &[&format!("--inspect-port=127.0.0.1:{port}")], APP);
         let error = hasty(&program);
         assert_eq!(error.kind, Kind::Timeout);
         let me = format!("its port {port} is taken by process {}", std::process::id());
@@ -166,7 +167,7 @@ fn the_inspector_of_another_process_is_not_taken_for_that_of_the_named_one() {
 fn a_handler_of_its_own_swallows_the_signal() {
     let script = format!("process.on('SIGUSR1',()=>console.log('mine'));{APP}");
     for major in [16, 26] {
-        let mut program = Program::node(major, &[], &script);
+        let program = Program::node(major, &[], &script);
         let error = hasty(&program);
         assert_eq!(error.kind, Kind::Timeout);
         assert!(
@@ -188,19 +189,19 @@ fn where_the_signal_would_do_nothing_or_harm_it_is_not_sent() {
         (26, &["--permission", "--allow-fs-read=*"]),
     ];
     for (major, options) in cases {
-        let mut program = Program::node(major, options, APP);
+        let program = Program::node(major, options, APP);
         let error = hasty(&program);
         assert_eq!(error.kind, Kind::Unsupported, "Node.js {major} {options:?}: {error}");
         assert!(program.is_alive() && ports(&program).is_empty());
     }
     // Its handlers are taken off: the signal would end it.
     let script = format!("process.on('SIGUSR1',()=>{{}});process.removeAllListeners('SIGUSR1');{APP}");
-    let mut program = Program::node(20, &[], &script);
+    let program = Program::node(20, &[], &script);
     let error = hasty(&program);
     assert_eq!(error.kind, Kind::Unsupported, "{error}");
     assert!(program.is_alive());
     // Its URL would be known to nobody.
-    let mut program = Program::node(20, &["--inspect-publish-uid=stderr"], APP);
+    let program = Program::node(20, &["--inspect-publish-uid=stderr"], APP);
     let error = hasty(&program);
     assert_eq!(error.kind, Kind::Unsupported, "{error}");
     assert!(error.why.contains("--inspect-publish-uid") && program.is_alive() && ports(&program).is_empty());
@@ -245,7 +246,7 @@ const LARGE: &str = "globalThis.many=Array.from({length:200000},(_,i)=>({i,s:'te
 #[test]
 fn a_target_that_is_killed_in_the_middle_is_gone() {
     for major in [16, 26] {
-        let mut program = Program::node(major, &[], &(LARGE.to_owned() + APP));
+        let program = Program::node(major, &[], &(LARGE.to_owned() + APP));
         let mut attachment = by_pid(&program).unwrap();
         let mut bytes = Vec::new();
         let error = attachment
@@ -266,7 +267,7 @@ fn a_target_that_is_killed_in_the_middle_is_gone() {
 #[test]
 fn a_line_that_is_cut_in_the_middle_is_gone_and_the_target_goes_on() {
     for major in [16, 26] {
-        let mut program = Program::node(major, &["--inspect"], &(LARGE.to_owned() + APP));
+        let program = Program::node(major, &["--inspect"], &(LARGE.to_owned() + APP));
         let url = program.url();
         let proxy = Proxy::to(&url);
         let mut attachment = attach_url(&proxy.url(&url), &patient()).unwrap();

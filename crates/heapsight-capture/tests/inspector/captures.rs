@@ -299,8 +299,7 @@ fn a_program_is_armed_for_its_heap_limit() {
         let option = format!("--diagnostic-dir={}", folder.path().display());
         let script = APP.to_owned()
             + "globalThis.grow=()=>{const a=[];setInterval(()=>{for(let i=0;i<2e4;i++)a.push({i,s:'x'+i})},1)};";
-        let mut program =
-            Program::file(major, &["--inspect", "--max-old-space-size=30", &option], name, &script);
+        let program = Program::file(major, &["--inspect", "--max-old-space-size=30", &option], name, &script);
         let mut attachment = attach_url(&program.url(), &patient()).unwrap();
         let armed = attachment.session().arm_near_limit(1, TIMEOUT).unwrap();
         assert_eq!(armed.folder, folder.path());

@@ -103,7 +103,7 @@ fn bun_is_told_apart_and_how_it_can_be_captured() {
     std::fs::write(path.join("app.js"), "setInterval(()=>{},1000);console.log('ready')").unwrap();
     let mut command = Command::new(runtimes::bun());
     command.arg("--inspect=127.0.0.1:0/heapsight").arg(path.join("app.js"));
-    let mut program = Program::start(&mut command, "ready");
+    let program = Program::start(&mut command, "ready");
     let url = until("the inspector is announced", || {
         let said = program.said();
         let at = said.find("ws://")?;

@@ -20,35 +20,36 @@ use heapsight_testkit::runtimes;
 use tempfile::TempDir;
 use tungstenite::{Message, WebSocket, protocol::Role};
 
-pub const MAJORS: [u32; 6] = [16, 18, 20, 22, 24, 26];
-pub const TIMEOUT: Duration = Duration::from_secs(30);
+pub(crate) const MAJORS: [u32; 6] = [16, 18, 20, 22, 24, 26];
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// So many objects of a class keep a program's heap recognisable.
-pub const MARKERS: usize = 1234;
+pub(crate) const MARKERS: usize = 1234;
 
 /// Keeps the markers, says so, and ends with standard input, so that none outlives its test.
-pub const APP: &str = "class HeapsightMarker{constructor(i){this.i=i;this.s='marker \\u00e9 \\u{1F600} '+i}}\n\
+pub(crate) const APP: &str = "class HeapsightMarker{constructor(i){this.i=i;this.s='marker \\u00e9 \\u{1F600} '+i}}\n\
     globalThis.kept=Array.from({length:1234},(_,i)=>new HeapsightMarker(i));\n\
     process.stdin.on('end',()=>process.exit()).resume();console.log('ready');\n";
 
 /// A program that ends with its test.
-pub struct Program {
-    child: Child,
+pub(crate) struct Program {
+    child: Mutex<Child>,
+    command: String,
     _input: Option<ChildStdin>,
     said: Arc<Mutex<String>>,
-    _dir: Option<TempDir>,
+    dir: Option<TempDir>,
 }
 
 impl Program {
     /// Starts a program and waits until it has said a word.
-    pub fn start(command: &mut Command, word: &str) -> Self {
+    pub(crate) fn start(command: &mut Command, word: &str) -> Self {
         let program = Self::launch(command);
         program.wait_for(word);
         program
     }
 
     /// Starts a program.
-    pub fn launch(command: &mut Command) -> Self {
+    pub(crate) fn launch(command: &mut Command) -> Self {
         command
             .env_remove("NODE_OPTIONS")
             .stdin(Stdio::piped())
@@ -66,62 +67,75 @@ impl Program {
                 }
             });
         }
-        Self { _input: child.stdin.take(), child, said, _dir: None }
+        Self {
+            _input: child.stdin.take(),
+            child: Mutex::new(child),
+            command: format!("{command:?}"),
+            said,
+            dir: None,
+        }
     }
 
     /// Node with options that runs a CommonJS file; any free port for its inspector.
-    pub fn node(major: u32, options: &[&str], script: &str) -> Self {
+    pub(crate) fn node(major: u32, options: &[&str], script: &str) -> Self {
         Self::file(major, options, "app.cjs", script)
     }
 
     /// Node with options that runs a file of that name.
-    pub fn file(major: u32, options: &[&str], name: &str, script: &str) -> Self {
+    pub(crate) fn file(major: u32, options: &[&str], name: &str, script: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join(name), script).unwrap();
         let mut command = Command::new(runtimes::node(major));
         command.arg("--inspect-port=127.0.0.1:0").args(options).arg(name).current_dir(dir.path());
         let mut program = Self::start(&mut command, "ready");
-        program._dir = Some(dir);
+        program.dir = Some(dir);
         program
     }
 
     /// Deno with options that runs a module.
-    pub fn deno(options: &[&str], script: &str) -> Self {
+    pub(crate) fn deno(options: &[&str], script: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("app.mjs"), script).unwrap();
         let mut command = Command::new(runtimes::deno());
         command.arg("run").arg("-A").args(options).arg("app.mjs").current_dir(dir.path());
         command.env("DENO_NO_UPDATE_CHECK", "1").env("DENO_DIR", dir.path());
         let mut program = Self::start(&mut command, "ready");
-        program._dir = Some(dir);
+        program.dir = Some(dir);
         program
     }
 
-    pub fn pid(&self) -> u32 {
-        self.child.id()
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.lock().unwrap().id()
     }
 
     /// What it has said so far.
-    pub fn said(&self) -> String {
+    pub(crate) fn said(&self) -> String {
         self.said.lock().unwrap().clone()
     }
 
-    pub fn wait_for(&self, word: &str) {
+    pub(crate) fn wait_for(&self, word: &str) {
         until(&format!("the program says `{word}`"), || self.said().contains(word).then_some(()));
     }
 
     /// The URL of the inspector that it has opened.
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         until("the inspector is announced", || self.said().lines().find_map(announced).map(str::to_owned))
     }
 
-    pub fn kill(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+    pub(crate) fn kill(&self) {
+        let mut child = self.child.lock().unwrap();
+        let _ = child.kill();
+        let _ = child.wait();
     }
 
-    pub fn is_alive(&mut self) -> bool {
-        self.child.try_wait().unwrap().is_none()
+    /// How it ended, for messages.
+    pub(crate) fn fate(&self) -> String {
+        let mut child = self.child.lock().unwrap();
+        format!("{:?}, {:?}, it said {}", self.command, child.try_wait(), self.said())
+    }
+
+    pub(crate) fn is_alive(&self) -> bool {
+        self.child.lock().unwrap().try_wait().unwrap().is_none()
     }
 }
 
@@ -132,7 +146,7 @@ impl Drop for Program {
 }
 
 /// Waits for a condition.
-pub fn until<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn until<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + TIMEOUT;
     loop {
         if let Some(value) = condition() {
@@ -144,7 +158,7 @@ pub fn until<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
 }
 
 /// Options with room for a busy machine.
-pub fn patient() -> AttachOptions {
+pub(crate) fn patient() -> AttachOptions {
     AttachOptions {
         timeout: TIMEOUT,
         open_within: TIMEOUT,
@@ -154,19 +168,19 @@ pub fn patient() -> AttachOptions {
 }
 
 /// A watcher that lets everything go on.
-pub fn go_on(_: &Progress) -> ControlFlow<()> {
+pub(crate) fn go_on(_: &Progress) -> ControlFlow<()> {
     ControlFlow::Continue(())
 }
 
 /// Reads a snapshot; it must be whole and without damage.
-pub fn read(bytes: &[u8]) -> Snapshot {
+pub(crate) fn read(bytes: &[u8]) -> Snapshot {
     let snapshot = heapsight_snapshot::read(bytes, ReadOptions::default()).unwrap();
     assert!(snapshot.warnings.is_empty(), "{:?}", snapshot.warnings.as_slice());
     snapshot
 }
 
 /// How many objects have this constructor.
-pub fn count(snapshot: &Snapshot, class: &str) -> usize {
+pub(crate) fn count(snapshot: &Snapshot, class: &str) -> usize {
     let names = snapshot.strings.find(class);
     let nodes = 0..snapshot.node_count() as u32;
     let is = |n: &u32| {
@@ -184,7 +198,7 @@ pub fn count(snapshot: &Snapshot, class: &str) -> usize {
 }
 
 /// Stands between client and target: remembers what the target sent, and may cut the line.
-pub struct Proxy {
+pub(crate) struct Proxy {
     pub port: u16,
     recorded: Arc<Mutex<Vec<u8>>>,
     cut_after: Arc<AtomicU64>,
@@ -193,7 +207,7 @@ pub struct Proxy {
 
 impl Proxy {
     /// A proxy to the address of a URL.
-    pub fn to(url: &str) -> Self {
+    pub(crate) fn to(url: &str) -> Self {
         let authority = url.strip_prefix("ws://").unwrap().split('/').next().unwrap().to_owned();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -225,18 +239,18 @@ impl Proxy {
     }
 
     /// The URL through the proxy.
-    pub fn url(&self, url: &str) -> String {
+    pub(crate) fn url(&self, url: &str) -> String {
         let path = url.strip_prefix("ws://").unwrap().split_once('/').unwrap().1;
         format!("ws://127.0.0.1:{}/{path}", self.port)
     }
 
     /// Cuts the line when the target has sent so many bytes.
-    pub fn cut_after(&self, bytes: u64) {
+    pub(crate) fn cut_after(&self, bytes: u64) {
         self.cut_after.store(bytes, Ordering::SeqCst);
     }
 
     /// The messages that the target sent over the last connection.
-    pub fn messages(&self) -> Vec<String> {
+    pub(crate) fn messages(&self) -> Vec<String> {
         let bytes = self.recorded.lock().unwrap().clone();
         let head = bytes.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4;
         let mut socket =
@@ -297,7 +311,7 @@ impl Write for Replay {
 }
 
 /// What the simplest of clients would have put together from these messages.
-pub fn naive(messages: &[String]) -> String {
+pub(crate) fn naive(messages: &[String]) -> String {
     let mut text = String::new();
     for message in messages {
         let mut value: serde_json::Value = serde_json::from_str(message).unwrap();
@@ -312,7 +326,7 @@ pub fn naive(messages: &[String]) -> String {
 }
 
 /// A folder of a browser's own.
-pub fn scratch() -> (TempDir, PathBuf) {
+pub(crate) fn scratch() -> (TempDir, PathBuf) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().to_owned();
     (dir, path)

@@ -116,7 +116,7 @@ fn show(context: &Context, plan: &Plan) -> Result<(), Failure> {
                     ]);
                 }
                 (None, Some(obstacle)) => {
-                    cells.extend([text(""), text(""), text(""), text("no"), text(obstacle)])
+                    cells.extend([text(""), text(""), text(""), text("no"), text(obstacle)]);
                 }
                 (None, None) => {
                     let why = text("what it costs cannot be told from here");

@@ -26,7 +26,7 @@ pub(crate) const MARKERS: u64 = 5000;
 /// The objects of its worker.
 pub(crate) const IN_WORKER: u64 = 700;
 
-const SERVER: &str = r#"
+const SERVER: &str = r"
 class HeapsightMarker { constructor(i) { this.text = 'marker ' + i; } }
 const kept = globalThis.kept = [];
 const add = (n) => { for (let i = 0; i < n; i++) kept.push(new HeapsightMarker(kept.length)); return kept.length; };
@@ -51,7 +51,7 @@ const server = http.createServer((request, response) => {
 });
 server.listen(0, '127.0.0.1', () => console.log('ready ' + server.address().port));
 process.stdin.on('end', () => process.exit()).resume();
-"#;
+";
 
 /// The server as a module, or else in CommonJS.
 pub(crate) fn server(module: bool) -> String {
