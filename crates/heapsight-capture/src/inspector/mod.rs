@@ -1,6 +1,6 @@
 //! The inspector protocol: finding an inspector, opening and closing it, and what can be captured over it.
 //!
-//! [`attach`] leads from a target to an [`Attachment`], which leaves the target as it was. In it is a [`Session`], the
+//! [`attach()`] leads from a target to an [`Attachment`], which leaves the target as it was. In it is a [`Session`], the
 //! conversation with one isolate, which has the captures: [`Session::heap_snapshot`], [`Session::timeline`],
 //! [`Session::sampling`], [`Session::script_urls`].
 //!

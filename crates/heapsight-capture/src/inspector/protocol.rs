@@ -6,7 +6,7 @@
 //! does not see which thread it talks to.
 //!
 //! Chunks of snapshots are never parsed as JSON documents: their text is handed out as it is, still escaped, for
-//! [`Decoder`](super::escapes::Decoder). Everything else is rare and small, or is one large raw value.
+//! [`Decoder`]. Everything else is rare and small, or is one large raw value.
 //!
 //! Sources: the Chrome DevTools Protocol, domains `HeapProfiler`, `Runtime`, `Target`; Node.js' `NodeWorker` in
 //! `src/inspector/node_protocol.pdl`.

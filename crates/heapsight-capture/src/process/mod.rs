@@ -1,7 +1,7 @@
 //! Processes of this machine and what they are, as Linux' `/proc` tells it: nothing is run, stopped, signalled or
 //! changed by looking.
 //!
-//! Elsewhere than on Linux everything here answers [`Kind::Unsupported`](crate::Kind::Unsupported).
+//! Elsewhere than on Linux everything here answers [`Kind::Unsupported`].
 
 mod arguments;
 pub mod cgroup;

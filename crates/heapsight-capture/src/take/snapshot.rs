@@ -99,6 +99,8 @@ impl Taker {
         for method in [Method::Fork, Method::Inspector, Method::Signal] {
             let capability = capabilities.iter().find(|capability| capability.method == method);
             let obstacle = match capability {
+                // What is attached already needs no more than that.
+                Some(_) if method == Method::Inspector && self.attached.is_some() => None,
                 Some(capability) => (!capability.works).then(|| capability.reason.clone()),
                 // Something far away: only its inspector is at hand.
                 None if method == Method::Inspector => None,
