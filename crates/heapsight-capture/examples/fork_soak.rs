@@ -45,6 +45,9 @@ fn main() {
                 let named = snapshot.nodes.name.iter().filter(|index| name.contains(index)).count();
                 assert!(named >= if in_worker { 1000 } else { 20000 }, "{named} markers");
                 reports.push(report);
+                if (turn + 1) % 20 == 0 {
+                    println!("{} of {count} after {} s", turn + 1, begun.elapsed().as_secs());
+                }
             }
             Err(error) => {
                 failures += 1;

@@ -36,7 +36,7 @@ pub const FILE_PER_NODE: u64 = 72;
 /// How long V8 stops its process, a node, in nanoseconds.
 pub const PAUSE_PER_NODE_NS: u64 = 6000;
 /// How long V8 takes to give ids that stay (`--stable-ids`), a node, in nanoseconds.
-pub const STABLE_IDS_PER_NODE_NS: u64 = 250;
+pub const STABLE_IDS_PER_NODE_NS: u64 = 600;
 /// How long a fork stops its process, a resident page of 4 KiB, in nanoseconds.
 pub const FORK_PER_PAGE_NS: u64 = 220;
 /// What a fork takes however small the process is.

@@ -15,6 +15,8 @@ use std::{
 use heapsight_capture::{
     CaptureError, Kind, Result,
     fork::{Evaluate, Fork, Options, Progress, Report, Sink, Verdict},
+    inspector::{AttachOptions, Closed, attach},
+    target::Target,
 };
 use heapsight_snapshot::{NodeKind, ReadOptions, Snapshot, read};
 
@@ -153,6 +155,33 @@ fn what_v8_keeps_from_its_children_is_kept_from_them_again() {
         // The addon finds out for itself where it is not told.
         drop(fork_by_hand(&mut node));
         assert!(marked(&node) > before / 10 * 9, "node {major}: {} of {before}", marked(&node));
+    }
+}
+
+#[test]
+fn the_inspector_evaluates_as_well() {
+    let timeout = Duration::from_secs(60);
+    let settings =
+        AttachOptions { timeout, open_within: timeout, close_within: timeout, ..AttachOptions::default() };
+    for major in MAJORS {
+        // An ES module has no `require` of its own, and neither has its worker.
+        let mut node = Node::with(major, "mjs", |command| {
+            command.arg("--inspect-port=0").stderr(Stdio::null());
+        });
+        let mut worker = node.start_worker();
+        worker.evaluate("keep(80); delete globalThis.require; 1", timeout).unwrap();
+        node.value("keep(70); delete globalThis.require; 1");
+        let pid = node.pid();
+        let mut attachment = attach(&Target::Pid(pid), &settings).unwrap();
+        let (_, main) = capture(attachment.session(), pid, &Options::default());
+        assert_eq!(markers(&main).len(), 70, "node {major}");
+        let threads = attachment.session().threads(timeout).unwrap();
+        let mut session = attachment.session().thread(threads[1].number, timeout).unwrap();
+        let (_, worker) = capture(&mut session, pid, &Options::default());
+        assert_eq!(markers(&worker).len(), 80, "node {major}");
+        drop(session);
+        assert_eq!(attachment.close().unwrap(), Closed::Closed, "node {major}");
+        assert_eq!(children(pid), [0; 0]);
     }
 }
 

@@ -212,7 +212,7 @@ impl Fork {
         for with_bytes in [false, true] {
             let path = lent.as_ref().map(|lent| lent.path.as_str());
             let bytes = with_bytes.then_some(ADDON);
-            answer = evaluator.evaluate(&script::load(path, bytes), options.answer_within)?;
+            answer = script::answer(&evaluator.evaluate(&script::load(path, bytes), options.answer_within)?);
             if let Some(why) = answer["unsupported"].as_str() {
                 return Err(unsupported(why));
             }
@@ -295,7 +295,7 @@ impl Fork {
         attempt: u32,
     ) -> std::result::Result<Report, Failure> {
         let fork = script::fork(options.stable_ids, &self.target.marked());
-        let answer = evaluator.evaluate(&fork, options.answer_within)?;
+        let answer = script::answer(&evaluator.evaluate(&fork, options.answer_within)?);
         let begun = Instant::now();
         let numbers: Vec<f64> =
             answer["numbers"].as_array().into_iter().flatten().filter_map(Value::as_f64).collect();

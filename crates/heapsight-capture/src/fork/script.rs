@@ -1,19 +1,32 @@
 //! The expressions that are evaluated in the target.
+//!
+//! Those with more to say than a number answer with JSON as text: for an object the inspector would have to ask twice, and
+//! would hold it meanwhile.
+
+use serde_json::Value;
 
 use super::ADDON;
 
+/// The value of a text that an expression has answered with; null for any other.
+pub(super) fn answer(text: &Value) -> Value {
+    text.as_str().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
+}
+
 /// Loads the addon from a path of the target, or from its bytes; see `load.js`.
 pub(super) fn load(path: Option<&str>, addon: Option<&[u8]>) -> String {
-    let string =
-        |text: Option<String>| text.map_or("null".into(), |text| serde_json::Value::from(text).to_string());
+    let string = |text: Option<String>| text.map_or("null".into(), |text| Value::from(text).to_string());
     let path = string(path.map(str::to_owned));
     let bytes = string(addon.map(base64));
-    format!("{}({}, {path}, {bytes})", include_str!("load.js").trim_end(), serde_json::Value::from(place()))
+    format!(
+        "JSON.stringify({}({}, {path}, {bytes}))",
+        include_str!("load.js").trim_end(),
+        Value::from(place())
+    )
 }
 
 /// Forks; see `load.js`, and `heapsight_fork::mappings::Known` for `known`.
 pub(super) fn fork(track: bool, known: &[u64]) -> String {
-    format!("process[Symbol.for('{}')].fork({track}, {known:?})", place())
+    format!("JSON.stringify(process[Symbol.for('{}')].fork({track}, {known:?}))", place())
 }
 
 /// The wait status of a child that has ended, or -1.

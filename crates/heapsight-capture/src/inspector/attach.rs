@@ -9,9 +9,9 @@
 //! looked at whether the port is gone. Only one Heapsight at a time may do this to a process, or one would close the
 //! other's; that is kept by the name of an abstract socket, which ends with its process however that ends.
 //!
-//! What closes an inspector from outside, measured with Node.js 16 to 26 and Deno 2.9: `process._debugEnd()`, after the
-//! evaluation has been answered. A program that never returns to its event loop is told once more, and then closes it
-//! within the evaluation, without an answer.
+//! What closes an inspector from outside, measured with Node.js 16 to 26 and Deno 2.9: `process._debugEnd()`, by a timer
+//! that runs when the evaluation has been answered and nobody is connected any more. A program that never returns to
+//! its event loop is told once more, and then closes it within the evaluation, without an answer.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -51,8 +51,11 @@ const PROBES: usize = 16;
 /// How often one socket is asked at most.
 const ASKED: u32 = 20;
 
-/// Closes the inspector when the evaluation has been answered.
-const CLOSE_SOON: &str = "(setImmediate(()=>process._debugEnd()),1)";
+/// Closes the inspector a moment after the evaluation has been answered, when nobody is connected any more.
+const CLOSE_SOON: &str = "(setTimeout(()=>process._debugEnd(),100),1)";
+
+/// How long closing is waited for before it is asked for once more.
+const SOON: Duration = Duration::from_millis(1500);
 
 /// Closes it at once; the connection ends without an answer.
 const CLOSE_NOW: &str = "process._debugEnd()";
@@ -67,7 +70,7 @@ pub struct AttachOptions {
     pub pid: Option<u32>,
     /// How long each answer may take, and a process that has just started to be ready.
     pub timeout: Duration,
-    /// How long an inspector may take to open.
+    /// How long an inspector may take to open; not longer than `timeout`.
     pub open_within: Duration,
     /// How long closing may take.
     pub close_within: Duration,
@@ -148,6 +151,7 @@ fn attach_endpoint(endpoint: Endpoint, options: &AttachOptions) -> Result<Attach
     let process = options.pid.map(process::look).transpose()?;
     if let Some(process) = &process {
         prove(&process.status, &identity, &session)?;
+        session.set_process(&process.status);
     }
     Ok(Attachment { session, identity, process, opened: None })
 }
@@ -177,7 +181,12 @@ fn attach_pid(pid: u32, options: &AttachOptions) -> Result<Attachment> {
             Kind::Unsupported,
             format!("cannot open the inspector of process {pid}"),
             &capability.reason,
-        ));
+        )
+        .hint(if process.facts.permission_model {
+            "start the program with --allow-inspector beside --permission, or use the signal of --heapsnapshot-signal"
+        } else {
+            "start the program with --inspect=127.0.0.1:0 to have its inspector open"
+        }));
     }
     if !process.status.catches(SIGUSR1) || process.status.blocks(SIGUSR1) {
         return Err(CaptureError::new(
@@ -195,6 +204,9 @@ fn attach_pid(pid: u32, options: &AttachOptions) -> Result<Attachment> {
         )
         .hint("open it with `kill -USR1` and name the ws:// URL that the program then prints"));
     }
+    if let Some(pid) = inside {
+        check_loopback(pid)?;
+    }
     let (listens, ours) = open(&process, &at, options)?;
     if !ours {
         return attach_process(process, at(listens), options);
@@ -210,6 +222,7 @@ fn attach_pid(pid: u32, options: &AttachOptions) -> Result<Attachment> {
     let begin = || -> Result<(Session, Identity)> {
         let endpoint = Endpoint::choose(at(listens), options.page.as_deref(), options.timeout)?;
         let mut session = Session::connect(endpoint, options.timeout)?;
+        session.set_process(&process.status);
         let identity = session.identify(options.timeout).map_err(|error| blocked(error, pid))?;
         prove(&process.status, &identity, &session)?;
         Ok((session, identity))
@@ -232,6 +245,7 @@ fn attach_process(process: Process, server: Server, options: &AttachOptions) -> 
     let endpoint = Endpoint::choose(server, options.page.as_deref(), options.timeout)?;
     let mut session = Session::connect(endpoint, options.timeout)?;
     let pid = process.status.pid;
+    session.set_process(&process.status);
     let identity = session.identify(options.timeout).map_err(|error| blocked(error, pid))?;
     prove(&process.status, &identity, &session)?;
     Ok(Attachment { session, identity, process: Some(process), opened: None })
@@ -289,6 +303,23 @@ fn process_age(status: &Status) -> Option<u64> {
     Some((uptime as u64).saturating_sub(status.start_time / 100))
 }
 
+/// Whether anything can be reached in the network namespace of a process. Where its loopback is down its inspector could
+/// be opened, and neither used nor closed.
+fn check_loopback(pid: u32) -> Result<()> {
+    // The port does not matter: without a loopback no port is refused, it is unreachable.
+    let probe = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 9);
+    match namespaces::connect(pid, probe, PROBE) {
+        Err(error) if error.kind == Kind::Permission => Err(error),
+        Err(error) if error.why.contains("unreachable") => Err(CaptureError::new(
+            Kind::Unsupported,
+            format!("cannot reach the inspector of process {pid}"),
+            "the loopback interface of its network namespace is down",
+        )
+        .hint(format!("`nsenter --net --target {pid} ip link set lo up` brings it up"))),
+        _ => Ok(()),
+    }
+}
+
 /// Where a socket of all addresses is reached.
 fn reachable(address: SocketAddr) -> SocketAddr {
     let ip = match address.ip() {
@@ -340,8 +371,9 @@ fn open(
                 }
             }
         }
-        if begun.elapsed() >= options.open_within {
-            return Err(not_opened(process, options.open_within));
+        let within = options.open_within.min(options.timeout);
+        if begun.elapsed() >= within {
+            return Err(not_opened(process, within));
         }
         if !process.status.is_current() {
             return Err(CaptureError::new(
@@ -495,25 +527,29 @@ impl Drop for Attachment {
 }
 
 impl Opened {
+    /// In order: what is left of a capture is read, the closing is asked for, the connection is ended, and then the
+    /// inspector closes with nobody connected. Node.js may crash where it closes while it has something to send.
     fn close(&self, session: Option<&mut Session>) -> Result<Closed> {
         let deadline = Instant::now() + self.close_within;
-        if let Some(session) = session
-            && !session.has_ended()
-        {
-            // The answer is not waited for: the port that is gone is the answer.
-            let _ = session.start("Runtime.evaluate", &json!({"expression": CLOSE_SOON, "silent": true}));
-            if let Some(closed) = self.wait(Duration::from_secs(1).min(self.close_within)) {
-                return Ok(closed);
+        let left = || deadline.saturating_duration_since(Instant::now());
+        let mut settled = true;
+        match session {
+            Some(session) if !session.has_ended() => {
+                settled = session.settle(left());
+                // Where V8 is not done it is asked all the same, and answers when it is.
+                Self::ask(session, CLOSE_SOON, left());
+                session.end(left().min(PROBE));
             }
-            let _ = session.start("Runtime.evaluate", &json!({"expression": CLOSE_NOW, "silent": true}));
-        } else {
-            self.ask_anew(CLOSE_SOON);
-            if let Some(closed) = self.wait(Duration::from_secs(1).min(self.close_within)) {
-                return Ok(closed);
-            }
-            self.ask_anew(CLOSE_NOW);
+            _ => self.ask_anew(CLOSE_SOON, left()),
         }
-        if let Some(closed) = self.wait(deadline.saturating_duration_since(Instant::now())) {
+        if let Some(closed) = self.wait(left().min(SOON)) {
+            return Ok(closed);
+        }
+        if settled {
+            // Its event loop does not turn, or somebody has replaced its timers: it is closed within the evaluation.
+            self.ask_anew(CLOSE_NOW, left());
+        }
+        if let Some(closed) = self.wait(left()) {
             return Ok(closed);
         }
         let pid = self.status.pid;
@@ -525,14 +561,20 @@ impl Opened {
         .hint("it closes by itself as soon as the process is free again: that was asked of it"))
     }
 
-    /// Over a new connection, where the old one has ended. The message is delivered also when nobody waits for its answer.
-    fn ask_anew(&self, expression: &str) {
-        let session = Endpoint::choose(self.server, None, PROBE).and_then(|at| Session::connect(at, PROBE));
-        let Ok(mut session) = session else { return };
+    fn ask(session: &mut Session, expression: &str, within: Duration) {
         if let Ok(id) = session.start("Runtime.evaluate", &json!({"expression": expression, "silent": true}))
         {
-            let _ =
-                session.answer(id, "Runtime.evaluate", Duration::from_millis(500), |_, _| Ok(()), |_| Ok(()));
+            let _ = session.answer(id, "Runtime.evaluate", within, |_, _| Ok(()), |_| Ok(()));
+        }
+    }
+
+    /// Over a new connection, where the old one has ended.
+    fn ask_anew(&self, expression: &str, within: Duration) {
+        let within = within.min(PROBE);
+        let session = Endpoint::choose(self.server, None, within).and_then(|at| Session::connect(at, within));
+        if let Ok(mut session) = session {
+            Self::ask(&mut session, expression, within);
+            session.end(within);
         }
     }
 

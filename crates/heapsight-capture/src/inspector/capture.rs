@@ -264,7 +264,7 @@ impl Session {
         watch: &mut Watch<'_>,
     ) -> Result<Captured> {
         let called = Instant::now();
-        let id = self.start(method, params)?;
+        let id = self.start_capture(method, params)?;
         let dir = self.spool_dir().to_owned();
         let spool = Spool::new(&dir);
         let mut live = Live { stats, ..Live::default() };

@@ -27,6 +27,7 @@ use super::{
 use crate::{
     error::{CaptureError, Kind, Result},
     fork::Evaluate,
+    process::Status,
 };
 
 /// Where overflowing captures go if nobody says otherwise: on a disk rather than in memory.
@@ -40,6 +41,10 @@ pub struct Session {
     endpoint: Endpoint,
     thread: Thread,
     spool_dir: PathBuf,
+    /// The process behind it, where that is known to be one of this machine.
+    process: Option<Status>,
+    /// A capture that was begun and whose answer has not come.
+    unanswered: Option<u64>,
 }
 
 /// A thread with an isolate of its own.
@@ -74,7 +79,15 @@ impl Session {
     pub fn connect(endpoint: Endpoint, timeout: Duration) -> Result<Self> {
         let wire = Wire::open(&endpoint, timeout)?;
         let thread = Thread { url: endpoint.listed.url.clone(), ..Thread::default() };
-        Ok(Self { wire, core: Core::default(), endpoint, thread, spool_dir: PathBuf::from(SPOOL_DIR) })
+        Ok(Self {
+            wire,
+            core: Core::default(),
+            endpoint,
+            thread,
+            spool_dir: PathBuf::from(SPOOL_DIR),
+            process: None,
+            unanswered: None,
+        })
     }
 
     /// Where it leads.
@@ -100,6 +113,11 @@ impl Session {
     /// Where a capture that comes faster than its sink takes it may keep a file without a name; `/var/tmp` if not said.
     pub fn set_spool_dir(&mut self, dir: impl Into<PathBuf>) {
         self.spool_dir = dir.into();
+    }
+
+    /// Says which process is behind it, so that its end is told as such.
+    pub(crate) fn set_process(&mut self, status: &Status) {
+        self.process = Some(status.clone());
     }
 
     pub(crate) fn spool_dir(&self) -> &Path {
@@ -132,6 +150,31 @@ impl Session {
         Ok(id)
     }
 
+    /// Sends the call of a capture. Whoever leaves before its answer has come leaves a target that goes on sending; see
+    /// [`Session::settle`].
+    pub(crate) fn start_capture(&mut self, method: &str, params: &Value) -> Result<u64> {
+        let id = self.start(method, params)?;
+        self.unanswered = Some(id);
+        Ok(id)
+    }
+
+    /// Reads what is left of a capture that was called off. Says whether all has come.
+    pub(crate) fn settle(&mut self, within: Duration) -> bool {
+        let deadline = Instant::now() + within;
+        while self.unanswered.is_some() && !self.wire.has_ended() {
+            let read = self.drive(None, |_| Ok(()), |_| Ok(ControlFlow::Break(())));
+            if read.is_err() || Instant::now() >= deadline {
+                break;
+            }
+        }
+        self.unanswered.is_none()
+    }
+
+    /// Ends the connection and waits until the other side has ended it too.
+    pub(crate) fn end(&mut self, within: Duration) {
+        self.wire.close(within);
+    }
+
     /// Waits for the answer to a call.
     pub(crate) fn answer<T>(
         &mut self,
@@ -162,7 +205,7 @@ impl Session {
         let mut idle = Duration::ZERO;
         let session = self.thread_session().map(str::to_owned);
         loop {
-            let Some(text) = self.wire.receive()? else {
+            let Some(text) = self.wire.receive().map_err(|error| self.why_gone(error))? else {
                 idle += TICK;
                 if on(Happening::Nothing(idle))?.is_break() {
                     return Ok(None);
@@ -170,9 +213,16 @@ impl Session {
                 continue;
             };
             idle = Duration::ZERO;
-            let happening = match self.core.receive(&text)? {
+            let incoming = self.core.receive(&text)?;
+            if let Incoming::Reply { id, .. } = &incoming
+                && self.unanswered == Some(*id)
+            {
+                self.unanswered = None;
+            }
+            let happening = match incoming {
                 Incoming::Chunk(chunk) => Happening::Chunk(chunk),
-                Incoming::Event { ref method, params } => {
+                Incoming::Event { method, params } => {
+                    let method = method.as_str();
                     if let Some(gone) = ended(session.as_deref(), method, params) {
                         return Err(gone);
                     }
@@ -197,6 +247,26 @@ impl Session {
                 return Ok(None);
             }
         }
+    }
+
+    /// A connection that ends because its process did is told so.
+    fn why_gone(&self, error: CaptureError) -> CaptureError {
+        let Some(status) = self.process.as_ref().filter(|_| error.kind == Kind::Gone) else { return error };
+        // Its sockets are closed a moment before it counts as ended.
+        let deadline = Instant::now() + Duration::from_millis(500);
+        while status.is_current() {
+            if Instant::now() >= deadline {
+                return error;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let pid = status.pid;
+        CaptureError::new(
+            Kind::Gone,
+            format!("process {pid} has ended"),
+            "it was killed, or exited, or crashed",
+        )
+        .hint("`dmesg` tells whether the kernel killed it for want of memory")
     }
 
     fn thread_session(&self) -> Option<&str> {
@@ -237,22 +307,34 @@ impl Session {
         // Waiting for promises at once would need the event loop even where there is none.
         let params = json!({"expression": expression, "includeCommandLineAPI": true, "objectGroup": GROUP, "silent": true});
         let first: Evaluated = self.call_as("Runtime.evaluate", &params, timeout)?;
-        let Some(object) = first.object().map(str::to_owned) else { return first.value() };
-        let promise = first.result.subtype == "promise";
-        let second = if promise {
-            let params = json!({"promiseObjectId": object, "returnByValue": true});
-            self.call_as("Runtime.awaitPromise", &params, left()).map_err(|error| match error.kind {
-                Kind::Timeout => CaptureError { why: "a promise was not settled".to_owned(), ..error },
-                _ => error,
-            })
-        } else {
-            let function = "function(){return this}";
-            let params = json!({"objectId": object, "functionDeclaration": function, "returnByValue": true, "silent": true});
-            self.call_as("Runtime.callFunctionOn", &params, left())
-        };
+        if first.object().is_none() {
+            return first.value();
+        }
+        let value = self.settled(first, left).and_then(|settled| self.by_value(settled, left()));
         // Else it would be found in the next snapshot, held by the inspector.
         self.start("Runtime.releaseObjectGroup", &json!({"objectGroup": GROUP}))?;
-        second.and_then(|evaluated: Evaluated| evaluated.value())
+        value
+    }
+
+    /// What a promise becomes; anything else is that already.
+    fn settled(&mut self, evaluated: Evaluated, left: impl Fn() -> Duration) -> Result<Evaluated> {
+        match evaluated.object() {
+            Some(object) if evaluated.result.subtype == "promise" => {
+                let params = json!({"promiseObjectId": object});
+                self.call_as("Runtime.awaitPromise", &params, left()).map_err(|error| match error.kind {
+                    Kind::Timeout => CaptureError { why: "a promise was not settled".to_owned(), ..error },
+                    _ => error,
+                })
+            }
+            _ => Ok(evaluated),
+        }
+    }
+
+    fn by_value(&mut self, evaluated: Evaluated, timeout: Duration) -> Result<Value> {
+        let Some(object) = evaluated.object() else { return evaluated.value() };
+        let function = "function(){return this}";
+        let params = json!({"objectId": object, "functionDeclaration": function, "returnByValue": true, "silent": true});
+        self.call_as::<Evaluated>("Runtime.callFunctionOn", &params, timeout)?.value()
     }
 
     /// Whether the event loop of this thread turns within a time. Snapshots of V8 12 and later (Node.js 22) begin only
@@ -295,12 +377,17 @@ impl Session {
         let Some((thread, route)) = workers.iter().find(|(thread, _)| thread.number == number).cloned()
         else {
             let numbers: Vec<String> = workers.iter().map(|(t, _)| t.number.to_string()).collect();
-            let what = format!("there is no thread {number} at {}", self.wire.name());
+            let what = match &self.process {
+                Some(status) => format!("process {} has no thread {number}", status.pid),
+                None => format!("there is no thread {number} at {}", self.wire.name()),
+            };
             let why = match numbers.as_slice() {
                 [] => "it has no workers".to_owned(),
                 _ => format!("its workers are {}", numbers.join(", ")),
             };
-            return Err(CaptureError::new(Kind::NotFound, what, why));
+            return Err(CaptureError::new(Kind::NotFound, what, why).hint(
+                "`heapsight ps` lists threads; --thread main is the main thread, --thread all takes all",
+            ));
         };
         // The others are let go: an inspector on a thread is not wholly free.
         for (_, other) in workers.iter().filter(|(other, _)| other.number != number) {
@@ -319,6 +406,7 @@ impl Session {
     fn sibling(&self, timeout: Duration) -> Result<Session> {
         let mut session = Self::connect(self.endpoint.clone(), timeout)?;
         session.spool_dir.clone_from(&self.spool_dir);
+        session.process.clone_from(&self.process);
         Ok(session)
     }
 

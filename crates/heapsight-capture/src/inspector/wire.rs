@@ -131,6 +131,26 @@ impl Wire {
         }
     }
 
+    /// Ends the connection and reads what is left of it until the other side has ended it too.
+    pub(crate) fn close(&mut self, within: Duration) {
+        let deadline = Instant::now() + within;
+        if !self.ended && self.socket.close(None).is_err() {
+            self.ended = true;
+        }
+        while !self.ended && Instant::now() < deadline {
+            match self.socket.read() {
+                Ok(_) => {}
+                Err(WsError::Io(e))
+                    if matches!(
+                        e.kind(),
+                        ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted
+                    ) => {}
+                Err(_) => self.ended = true,
+            }
+        }
+        self.ended = true;
+    }
+
     fn gone(&self, why: &str) -> CaptureError {
         CaptureError::new(Kind::Gone, format!("the connection to {} ended", self.name), why)
     }

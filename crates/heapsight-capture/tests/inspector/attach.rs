@@ -74,6 +74,32 @@ fn a_process_is_left_as_it_was_on_every_way_out() {
 }
 
 #[test]
+fn an_inspector_that_is_open_is_used_and_stays_open() {
+    for (major, options, script) in [
+        (16, vec!["--inspect"], APP.to_owned()),
+        (20, vec!["--inspect=127.0.0.1:0"], APP.to_owned()),
+        // At a port that no option tells.
+        (24, vec![], format!("require('inspector').open(0,'127.0.0.1');{APP}")),
+        // With servers of the program's own beside it.
+        (
+            26,
+            vec!["--inspect"],
+            format!(
+                "const h=require('http');for(let i=0;i<3;i++)h.createServer((q,r)=>r.end('{{}}')).listen(0,'127.0.0.1');{APP}"
+            ),
+        ),
+    ] {
+        let program = Program::node(major, &options, &script);
+        let listening = 1 + script.matches("http").count() * 3;
+        let before = until("all listen", || Some(ports(&program)).filter(|all| all.len() == listening));
+        let attachment = by_pid(&program).unwrap();
+        assert!(!attachment.opened(), "Node.js {major}");
+        assert_eq!(attachment.close().unwrap(), Closed::LeftOpen);
+        assert_eq!(ports(&program), before);
+    }
+}
+
+#[test]
 fn servers_of_the_program_are_not_taken_for_its_inspector() {
     let script = format!(
         "const h=require('http');for(let i=0;i<3;i++)h.createServer((q,r)=>r.end('[]')).listen(0,'127.0.0.1');\
@@ -186,6 +212,23 @@ fn where_the_signal_would_do_nothing_or_harm_it_is_not_sent() {
 fn what_is_no_v8_program_or_no_process_is_told() {
     assert_eq!(attach(&Target::Pid(u32::MAX), &patient()).unwrap_err().kind, Kind::NotFound);
     assert_eq!(attach(&Target::Pid(std::process::id()), &patient()).unwrap_err().kind, Kind::Unsupported);
+}
+
+#[test]
+fn a_main_thread_in_a_native_call_is_said_to_be_blocked_and_closed_when_it_is_free() {
+    let script = "console.log('ready');require('fs').readSync(0,Buffer.alloc(1));console.log('free');setInterval(()=>{},1000);";
+    for major in MAJORS {
+        let mut program = Program::node(major, &[], script);
+        let options = AttachOptions { timeout: Duration::from_millis(500), ..patient() };
+        let error = attach(&Target::Pid(program.pid()), &options).unwrap_err();
+        assert_eq!(error.kind, Kind::Timeout);
+        assert!(error.why.contains("native call"), "Node.js {major}: {error}");
+        assert_eq!(ports(&program).len(), 1);
+        program.tell("x");
+        program.wait_for("free");
+        until("the inspector is closed", || ports(&program).is_empty().then_some(()));
+        assert!(program.is_alive());
+    }
 }
 
 #[test]

@@ -1,7 +1,6 @@
 //! Captures over the inspector: against a server that plays tricks, and from every runtime.
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "tests fail loudly")]
-#![allow(dead_code, unused_imports, reason = "support of tests that are still in the making")]
 
 mod attach;
 mod captures;

@@ -35,7 +35,7 @@ pub(crate) const APP: &str = "class HeapsightMarker{constructor(i){this.i=i;this
 pub(crate) struct Program {
     child: Mutex<Child>,
     command: String,
-    _input: Option<ChildStdin>,
+    input: Option<ChildStdin>,
     said: Arc<Mutex<String>>,
     dir: Option<TempDir>,
 }
@@ -68,7 +68,7 @@ impl Program {
             });
         }
         Self {
-            _input: child.stdin.take(),
+            input: child.stdin.take(),
             child: Mutex::new(child),
             command: format!("{command:?}"),
             said,
@@ -120,6 +120,11 @@ impl Program {
     /// The URL of the inspector that it has opened.
     pub(crate) fn url(&self) -> String {
         until("the inspector is announced", || self.said().lines().find_map(announced).map(str::to_owned))
+    }
+
+    /// Writes to its standard input.
+    pub(crate) fn tell(&mut self, text: &str) {
+        self.input.as_mut().unwrap().write_all(text.as_bytes()).unwrap();
     }
 
     pub(crate) fn kill(&self) {
@@ -200,7 +205,8 @@ pub(crate) fn count(snapshot: &Snapshot, class: &str) -> usize {
 /// Stands between client and target: remembers what the target sent, and may cut the line.
 pub(crate) struct Proxy {
     pub port: u16,
-    recorded: Arc<Mutex<Vec<u8>>>,
+    /// One text for each connection.
+    recorded: Arc<Mutex<Vec<Arc<Mutex<Vec<u8>>>>>>,
     cut_after: Arc<AtomicU64>,
     ended: Arc<AtomicBool>,
 }
@@ -230,9 +236,9 @@ impl Proxy {
                     let _ = std::io::copy(&mut from, &mut to);
                     let _ = to.shutdown(Shutdown::Write);
                 });
-                let (recorded, cut) = (Arc::clone(&recorded), Arc::clone(&cut));
-                recorded.lock().unwrap().clear();
-                thread::spawn(move || answers(target, client, &recorded, &cut));
+                let (record, cut) = (Arc::default(), Arc::clone(&cut));
+                recorded.lock().unwrap().push(Arc::clone(&record));
+                thread::spawn(move || answers(target, client, &record, &cut));
             }
         });
         proxy
@@ -251,7 +257,8 @@ impl Proxy {
 
     /// The messages that the target sent over the last connection.
     pub(crate) fn messages(&self) -> Vec<String> {
-        let bytes = self.recorded.lock().unwrap().clone();
+        let last = Arc::clone(self.recorded.lock().unwrap().last().unwrap());
+        let bytes = last.lock().unwrap().clone();
         let head = bytes.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4;
         let mut socket =
             WebSocket::from_raw_socket(Replay(Cursor::new(bytes[head..].to_vec())), Role::Client, None);

@@ -24,6 +24,41 @@ const WORKERS: &str = "const {Worker,isMainThread,workerData,threadId}=require('
     globalThis.die=()=>process.exit();setInterval(()=>kept.length,1000);parentPort.postMessage(threadId);}";
 
 #[test]
+fn every_worker_is_captured_by_its_number() {
+    for major in MAJORS {
+        let program = Program::node(major, &["--inspect"], WORKERS);
+        let url = program.url();
+        let proxy = Proxy::to(&url);
+        let mut attachment = attach_url(&proxy.url(&url), &patient()).unwrap();
+        let threads = attachment.session().threads(TIMEOUT).unwrap();
+        assert_eq!(threads.iter().map(|t| t.number).collect::<Vec<_>>(), [0, 1, 2, 3], "Node.js {major}");
+        if major > 16 {
+            assert!(threads[1].title.contains("alpha"), "{threads:?}");
+        }
+        for (number, objects) in [(1, 100), (2, 200), (3, 300)] {
+            let mut session = attachment.session().thread(number, TIMEOUT).unwrap();
+            assert!(matches!(session.route(), Route::Worker(_)));
+            let id = session.evaluate("require('worker_threads').threadId", TIMEOUT).unwrap();
+            assert_eq!(id, number);
+            let mut bytes = Vec::new();
+            session.heap_snapshot(&SnapshotOptions::default(), &mut bytes, &mut go_on).unwrap();
+            assert!(
+                bytes == naive(&proxy.messages()).as_bytes(),
+                "Node.js {major}: other bytes than were sent"
+            );
+            assert_eq!(count(&read(&bytes), "InWorker"), objects, "Node.js {major}, worker {number}");
+        }
+        // The main thread has none of them.
+        let mut bytes = Vec::new();
+        attachment.session().heap_snapshot(&SnapshotOptions::default(), &mut bytes, &mut go_on).unwrap();
+        assert_eq!(count(&read(&bytes), "InWorker"), 0);
+        let error = attachment.session().thread(9, TIMEOUT).unwrap_err();
+        assert_eq!(error.kind, Kind::NotFound);
+        assert!(error.why.contains("1, 2, 3"), "{error}");
+    }
+}
+
+#[test]
 fn a_worker_is_sampled_and_recorded_like_the_main_thread() {
     for major in [16, 26] {
         let program = Program::node(major, &["--inspect"], WORKERS);
@@ -72,6 +107,22 @@ fn workers_behind_flat_sessions_are_captured() {
     let mut worker = session.thread(1, TIMEOUT).unwrap();
     let mut bytes = Vec::new();
     worker.heap_snapshot(&SnapshotOptions::default(), &mut bytes, &mut go_on).unwrap();
+    assert_eq!(count(&read(&bytes), "InWorker"), 100);
+}
+
+#[test]
+fn workers_of_deno_are_captured() {
+    let script = "const code=`class InWorker{constructor(i){this.i=i;this.s='w'+i}};\
+        globalThis.kept=Array.from({length:100},(_,i)=>new InWorker(i));setInterval(()=>{},1000);postMessage(1)`;\
+        const w=new Worker('data:application/javascript,'+encodeURIComponent(code),{type:'module'});\
+        w.onmessage=()=>console.log('ready')";
+    let program = Program::deno(&["--inspect=127.0.0.1:0"], script);
+    let mut attachment = attach_url(&program.url(), &patient()).unwrap();
+    let threads = attachment.session().threads(TIMEOUT).unwrap();
+    assert_eq!(threads.len(), 2, "{threads:?}");
+    let mut session = attachment.session().thread(1, TIMEOUT).unwrap();
+    let mut bytes = Vec::new();
+    session.heap_snapshot(&SnapshotOptions::default(), &mut bytes, &mut go_on).unwrap();
     assert_eq!(count(&read(&bytes), "InWorker"), 100);
 }
 

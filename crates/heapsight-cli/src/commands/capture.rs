@@ -47,7 +47,20 @@ pub(super) fn stop_on_signals() -> Result<Arc<AtomicBool>, Failure> {
 pub(super) struct Subject {
     pub(super) taker: Taker,
     /// Ended when this is dropped.
-    _launched: Option<Launched>,
+    launched: Option<Launched>,
+}
+
+impl Subject {
+    /// A failure in the light of what became of the program that was started here: where it has ended by itself, that is
+    /// what the user wants to know.
+    pub(super) fn explained(&mut self, failure: Failure) -> Failure {
+        let Some(exit) = self.launched.as_mut().and_then(Launched::exited) else { return failure };
+        let Failure::Message { what, .. } = failure else { return failure };
+        Failure::new(
+            format!("the program that was started has ended, {exit}: {what}"),
+            "a short program is captured while it runs: --wait-for TEXT|URL begins later, --duration ends sooner",
+        )
+    }
 }
 
 /// Finds the target, or starts it, and waits until it is ready.
@@ -86,7 +99,7 @@ pub(super) fn subject(context: &Context, args: &TargetArgs, stop: &AtomicBool) -
     }
     let options = TakerOptions { page: page(&args.thread), timeout: args.timeout };
     let taker = Taker::new(target, options)?;
-    Ok(Subject { taker, _launched: launched })
+    Ok(Subject { taker, launched })
 }
 
 /// What `--thread` names if it is no thread: a page of a browser.

@@ -45,7 +45,8 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Answer, Failure> {
         let sampler = subject.taker.sampler(&options)?;
         let output = context.capture_output();
         Ok(sampler.record(&output, args.every, capture::stdout(context), monitor, &mut series)?)
-    })?;
+    })
+    .map_err(|failure| subject.explained(failure))?;
     subject.taker.close()?;
     series.kept(&taken.written);
     capture::report(context, &[taken], series.meanwhile.finish(&stop))?;

@@ -4,7 +4,7 @@ use std::{sync::atomic::Ordering, time::Duration};
 
 use heapsight_capture::{
     process::methods::Method as By,
-    take::{Choice, Plan, Schedule, SnapshotOptions},
+    take::{Choice, Plan, Planned, Schedule, SnapshotOptions},
 };
 use heapsight_report::{
     table::{Cell, Table},
@@ -83,7 +83,8 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Answer, Failure> {
             }
         }
         Ok(())
-    })?;
+    })
+    .map_err(|failure| subject.explained(failure))?;
     subject.taker.close()?;
     capture::report(context, &taken, meanwhile.finish(&stop))?;
     Ok(Answer::Yes)
@@ -98,7 +99,8 @@ fn show(context: &Context, plan: &Plan) -> Result<(), Failure> {
             ("Extra memory", "memory"),
             ("File", "file"),
             ("Verdict", "verdict"),
-            ("Why", "reason"),
+            // For people it stands below the table, where a sentence is not cut.
+            ("", "reason"),
         ]);
         for planned in &plan.methods {
             let text = |text: &str| Cell::Text(text.to_owned());
@@ -106,21 +108,19 @@ fn show(context: &Context, plan: &Plan) -> Result<(), Failure> {
             let mut cells = vec![Cell::Text(format!("{}{chosen}", planned.method.name()))];
             match (&planned.prediction, &planned.obstacle) {
                 (Some(p), _) => {
-                    let said = p.reasons.first().cloned();
                     cells.extend([
                         Cell::Text(capture::time(p.pause)),
                         Cell::Bytes(p.memory),
                         Cell::Bytes(p.file),
                         text(p.verdict.name()),
-                        Cell::Text(said.unwrap_or_else(|| format!("the memory is that of {}", p.charged_to))),
+                        text(&why(planned)),
                     ]);
                 }
-                (None, Some(obstacle)) => {
-                    cells.extend([text(""), text(""), text(""), text("no"), text(obstacle)]);
+                (None, Some(_)) => {
+                    cells.extend([text(""), text(""), text(""), text("no"), text(&why(planned))]);
                 }
                 (None, None) => {
-                    let why = text("what it costs cannot be told from here");
-                    cells.extend([text(""), text(""), text(""), text("fine"), why]);
+                    cells.extend([text(""), text(""), text(""), text("fine"), text(&why(planned))]);
                 }
             }
             table.row(cells);
@@ -133,7 +133,10 @@ fn show(context: &Context, plan: &Plan) -> Result<(), Failure> {
             json: &|| plan_json(plan),
             text: &|| {
                 let style = context.style();
-                let mut text = table().text(style.width, style.paint);
+                let mut text = table().text(style.width, style.paint) + "\n";
+                for planned in &plan.methods {
+                    text.push_str(&format!("{}: {}\n", planned.method.name(), why(planned)));
+                }
                 let nodes = units::count(plan.nodes);
                 text.push_str(&match plan.chosen {
                     Some(method) => format!(
@@ -147,6 +150,18 @@ fn show(context: &Context, plan: &Plan) -> Result<(), Failure> {
             table: Some(&table),
         },
     )
+}
+
+/// Why a method would be taken or not, in one sentence.
+fn why(planned: &Planned) -> String {
+    match (&planned.prediction, &planned.obstacle) {
+        (Some(prediction), _) => match prediction.reasons.as_slice() {
+            [] => format!("the memory is that of {}", prediction.charged_to),
+            reasons => reasons.join("; "),
+        },
+        (None, Some(obstacle)) => obstacle.clone(),
+        (None, None) => "what it costs cannot be told from here".to_owned(),
+    }
 }
 
 fn plan_json(plan: &Plan) -> Value {

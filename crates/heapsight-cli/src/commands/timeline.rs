@@ -16,7 +16,8 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Answer, Failure> {
     let options = TimelineOptions { thread, no_stacks: args.no_stacks, output: context.capture_output() };
     let taken = capture::watched(context, &stop, |monitor| {
         Ok(subject.taker.timeline(&options, capture::stdout(context), monitor, &mut meanwhile)?)
-    })?;
+    })
+    .map_err(|failure| subject.explained(failure))?;
     subject.taker.close()?;
     capture::report(context, &[taken], meanwhile.finish(&stop))?;
     Ok(Answer::Yes)

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    os::unix::fs::PermissionsExt as _,
     process::{Command, Stdio},
 };
 
@@ -26,6 +27,49 @@ fn no_such_process_and_no_v8_program() {
         cli.fails(&[command, &pid], &[&format!("process {pid} (cat) is no V8 program")]);
         cli.fails(&[command, "4194305"], &["there is no process 4194305"]);
         cli.fails(&[command, "app.js"], &["`app.js` is no target"]);
+    }
+}
+
+#[test]
+fn an_output_that_exists_or_cannot_be_written() {
+    let program = Program::node(22);
+    let cli = Cli::new();
+    let target = program.target();
+    fs::write(cli.path().join("there"), "precious").unwrap();
+    for command in [&["snapshot"][..], &["timeline", "--duration", "1s"], &["sample", "--duration", "1s"]] {
+        let args = |file| [command, &[target.as_str(), "-o", file]].concat();
+        cli.fails(&args("there"), &["cannot write there: it exists", "--force"]);
+        cli.fails(&args("missing/file"), &["there is no folder missing"]);
+        program.is_as_before();
+    }
+    assert_eq!(fs::read_to_string(cli.path().join("there")).unwrap(), "precious");
+    cli.done(&["snapshot", &target, "-o", "there", "--force"]);
+    assert!(cli.markers("there") > 0);
+    cli.fails(&["snapshot", &target, "--repeat", "2", "-o", "several"], &["several snapshots", "one file"]);
+    // For root, permissions do not hold; a folder of the kernel does.
+    fs::create_dir(cli.path().join("closed")).unwrap();
+    fs::set_permissions(cli.path().join("closed"), fs::Permissions::from_mode(0o500)).unwrap();
+    if fs::write(cli.path().join("closed/probe"), "").is_err() {
+        cli.fails(&["snapshot", &target, "-o", "closed/a"], &["no permission to write in closed"]);
+    }
+    cli.fails(&["snapshot", &target, "-o", "/proc/a.heapsnapshot"], &["cannot write /proc/a.heapsnapshot"]);
+    program.is_as_before();
+}
+
+#[test]
+fn inspectors_that_do_not_open() {
+    let cli = Cli::new();
+    for (options, words) in
+        [(&["--permission"][..], "--allow-inspector"), (&["--disable-sigusr1"], "--disable-sigusr1")]
+    {
+        let program = Program::node_with(
+            24,
+            &[options, if options[0] == "--permission" { &["--allow-fs-read=*"] } else { &[] }].concat(),
+        );
+        for command in ["snapshot", "timeline", "sample", "arm"] {
+            cli.fails(&[command, &program.target()], &[words]);
+        }
+        program.is_as_before();
     }
 }
 

@@ -32,6 +32,20 @@ fn in_the_middle(cli: &Cli, program: &Program, method: &str) -> Running {
 }
 
 #[test]
+fn the_program_is_killed() {
+    for method in METHODS {
+        let mut program = Program::node(22);
+        let cli = Cli::new();
+        let running = in_the_middle(&cli, &program, method);
+        let pid = program.pid();
+        program.kill();
+        let ended = running.end();
+        ended.failed(&[&format!("process {pid}")]);
+        assert_eq!(cli.files(), [""; 0], "{method}");
+    }
+}
+
+#[test]
 fn it_is_interrupted() {
     for method in METHODS {
         for name in ["INT", "TERM"] {

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::{
     command::{Cli, Ended, Running, files},
-    programs::{MARKERS, Program, signal, until},
+    programs::{MARKERS, Program, server, signal, until},
 };
 
 #[test]
@@ -113,6 +113,30 @@ fn compressed_files_and_a_stream_into_another_command() {
     }
     assert_eq!(cli.files(), before);
     program.is_as_before();
+}
+
+#[test]
+fn a_program_that_is_started_for_the_capture_ends_with_it() {
+    let cli = Cli::new();
+    let script = server(false) + "console.log('pid ' + process.pid);";
+    fs::write(cli.path().join("app.cjs"), script).unwrap();
+    let node = runtimes::node(22);
+    let args =
+        ["snapshot", "--wait-for", "ready", "-o", "app.heapsnapshot", "--json", "--", node.to_str().unwrap()];
+    // Its standard input stays open as long as the command runs.
+    let ended = Running::new(
+        cli.command(&[&args[..], &["--inspect-port=0", "app.cjs"]].concat())
+            .stdin(Stdio::piped())
+            .spawn()
+            .unwrap(),
+    )
+    .end();
+    assert_eq!(ended.code(), Some(0), "{ended:?}");
+    let answer: Value = serde_json::from_str(&ended.out).unwrap();
+    assert_eq!(answer["captures"][0]["method"], "fork", "{answer}");
+    assert!(cli.markers("app.heapsnapshot") >= MARKERS);
+    let pid = answer["captures"][0]["pid"].as_u64().unwrap();
+    until("the program has ended", || (!fs::exists(format!("/proc/{pid}")).unwrap()).then_some(()));
 }
 
 #[test]
