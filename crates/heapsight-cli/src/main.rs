@@ -5,6 +5,7 @@
 #![expect(clippy::print_stderr, reason = "this is the crate that prints")]
 
 mod args;
+mod code;
 mod commands;
 mod context;
 mod failure;

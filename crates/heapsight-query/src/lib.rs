@@ -6,6 +6,7 @@
 
 pub mod cache;
 pub mod classes;
+pub mod code;
 pub mod compare;
 mod direct;
 pub mod object;

@@ -8,7 +8,10 @@ use heapsight_analysis::{
 };
 use heapsight_snapshot::{EdgeKind, Location, NodeKind};
 
-use crate::classes::{ObjectRow, object_row};
+use crate::{
+    classes::{ObjectRow, object_row},
+    code::{Code, Place},
+};
 
 /// Characters of a string that a preview shows.
 const PREVIEW: usize = 60;
@@ -54,6 +57,8 @@ pub struct Object {
     pub detachedness: u8,
     /// Where its constructor, or the function, is in the source.
     pub location: Option<Location>,
+    /// The same in words, where the script is known.
+    pub place: Option<Place>,
     /// What it refers to, in the order of the file.
     pub fields: Vec<Field>,
     /// What refers to it, nearest to the roots first; weak ones only if asked for.
@@ -65,7 +70,7 @@ pub struct Object {
 }
 
 /// Looks at an object. Linear in the number of edges.
-pub fn object(heap: &Heap, ord: u32, weak: bool) -> Object {
+pub fn object(heap: &Heap, code: &Code, ord: u32, weak: bool) -> Object {
     let snapshot = &heap.snapshot;
     let names = heap.names();
     let fields = snapshot
@@ -86,6 +91,7 @@ pub fn object(heap: &Heap, ord: u32, weak: bool) -> Object {
         dominator_id: snapshot.nodes.id[heap.dominators.idom[ord as usize] as usize],
         detachedness: heap.detached.of(ord),
         location: snapshot.locations.of(ord),
+        place: code.place(heap, ord),
         fields,
         holders,
         dominators: dominator_chain(heap, ord).into_iter().map(|o| object_row(heap, o)).collect(),
@@ -182,6 +188,17 @@ pub struct PathStep {
     pub class: String,
     /// If the edge is an entry of a WeakMap: the ids of its key and its table.
     pub weak_map: Option<(Option<u64>, u64)>,
+    /// Of a closure, where it stands; see [`locate`].
+    pub place: Option<Place>,
+}
+
+/// Says of the closures of a path where they stand.
+pub fn locate(heap: &Heap, code: &Code, steps: &mut [PathStep]) {
+    for step in steps {
+        if heap.snapshot.node_kind(step.object.ord) == NodeKind::CLOSURE {
+            step.place = code.place(heap, step.object.ord);
+        }
+    }
 }
 
 /// A path in words.
@@ -199,6 +216,7 @@ pub fn path_steps(heap: &Heap, path: &[Step]) -> Vec<PathStep> {
                 edge: name,
                 object: object_row(heap, step.ord),
                 class: heap.classes.class(step.ord).name.clone(),
+                place: None,
             }
         })
         .collect()

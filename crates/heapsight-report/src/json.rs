@@ -2,6 +2,7 @@
 
 use heapsight_query::{
     classes::{ObjectRow, Summary},
+    code::Place,
     compare::{Comparison, Growth},
     object::{Object, PathStep},
     strings::Duplicates,
@@ -66,6 +67,17 @@ pub fn dead_variables(dead: Option<&DeadVariables>) -> Value {
 
 fn location(location: Option<Location>) -> Value {
     location.map_or(Value::Null, |l| json!({"script_id": l.script_id, "line": l.line, "column": l.column}))
+}
+
+/// Where code stands, as editors count: line and column from 1.
+pub fn place(place: Option<&Place>) -> Value {
+    let position = |p: &Place| json!({"url": p.url, "line": p.line, "column": p.column});
+    place.map_or(Value::Null, |p| {
+        let mut value = position(p);
+        value["package"] = p.package.clone().into();
+        value["generated"] = p.generated.as_deref().map_or(Value::Null, position);
+        value
+    })
 }
 
 /// One object of a list.
@@ -144,6 +156,7 @@ pub fn object(object: &Object) -> Value {
         "dominator_id": object.dominator_id,
         "detachedness": object.detachedness,
         "location": location(object.location),
+        "source": place(object.place.as_ref()),
         "edges": edges,
         "retainers": retainers,
         "dominators": object.dominators.iter().map(object_row).collect::<Vec<_>>(),
@@ -160,6 +173,9 @@ pub fn path(steps: &[PathStep]) -> Value {
                 "class": s.class, "distance": s.object.distance});
             if let Some((key, table)) = s.weak_map {
                 value["weak_map"] = json!({"key_id": key, "table_id": table});
+            }
+            if s.place.is_some() {
+                value["source"] = place(s.place.as_ref());
             }
             value
         })

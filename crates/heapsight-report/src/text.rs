@@ -2,6 +2,7 @@
 
 use heapsight_query::{
     classes::{ObjectRow, Summary},
+    code::Place,
     compare::{Comparison, Growth},
     object::{Object, PathStep},
     strings::Duplicates,
@@ -133,6 +134,32 @@ pub fn objects_table(rows: &[ObjectRow], total: u64) -> Table {
         table.row(vec![
             Cell::Text(row.label.clone()),
             Cell::Id(row.id),
+            Cell::Distance(row.distance),
+            Cell::Bytes(row.self_size),
+            Cell::Bytes(row.retained_size),
+            Cell::Share(row.retained_size, total),
+        ]);
+    }
+    table
+}
+
+/// A list of objects, of which some have a place in the source.
+pub fn found_table(rows: &[(ObjectRow, Option<Place>)], total: u64) -> Table {
+    let heading = if rows.iter().any(|(_, place)| place.is_some()) { "Source" } else { "" };
+    let mut table = Table::new(&[
+        ("Object", "name"),
+        ("Id", "id"),
+        (heading, "source"),
+        ("Distance", "distance"),
+        ("Shallow size", "self_size"),
+        ("Retained size", "retained_size"),
+        ("%", "retained_share"),
+    ]);
+    for (row, place) in rows {
+        table.row(vec![
+            Cell::Text(cut(&row.label, 60)),
+            Cell::Id(row.id),
+            Cell::Text(place.as_ref().map(ToString::to_string).unwrap_or_default()),
             Cell::Distance(row.distance),
             Cell::Bytes(row.self_size),
             Cell::Bytes(row.retained_size),
@@ -315,8 +342,14 @@ pub fn object(object: &Object, most: usize, total: u64, style: Style) -> String 
     if object.detachedness != 0 {
         line("DOM", if object.detachedness == 2 { "detached" } else { "attached" }.to_owned());
     }
-    if let Some(place) = object.location {
-        line("source", location(place));
+    match (&object.place, object.location) {
+        (Some(place), _) => {
+            let package = place.package.as_ref().map(|p| format!(", package {p}")).unwrap_or_default();
+            let made = place.generated.as_ref().map(|g| format!(" (runs as {g})")).unwrap_or_default();
+            line("source", plain(&format!("{place}{package}{made}")));
+        }
+        (None, Some(place)) => line("source", location(place)),
+        (None, None) => {}
     }
     if !object.allocation_stack.is_empty() {
         out += &format!("\n{}\n", paint.bold("Allocated in"));
@@ -401,7 +434,9 @@ pub fn path(steps: &[PathStep], style: Style) -> String {
             Some((None, table)) => format!("(value in WeakMap table @{table})"),
             None => plain(&reference(&step.kind, &step.edge)),
         };
-        out += &format!("  {}{} {name} {id}\n", "  ".repeat(at.min(20)), style.paint.accent(&how));
+        let place =
+            step.place.as_ref().map(|place| format!(" {}", plain(&place.short()))).unwrap_or_default();
+        out += &format!("  {}{} {name}{place} {id}\n", "  ".repeat(at.min(20)), style.paint.accent(&how));
     }
     out
 }

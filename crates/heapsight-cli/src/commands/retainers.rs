@@ -8,10 +8,11 @@ use heapsight_analysis::{
 };
 use heapsight_query::{classes::members, object, selector::Selector};
 use heapsight_report::{json, text, units};
+use heapsight_snapshot::NodeKind;
 use serde_json::{Value, json};
 
 use super::{Forms, write};
-use crate::{Answer, args::Retainers as Args, context::Context, failure::Failure};
+use crate::{Answer, args::Retainers as Args, code::code_of, context::Context, failure::Failure};
 
 pub(super) fn run(context: &Context, args: &Args) -> Result<Answer, Failure> {
     let heap = context.open(&args.file)?;
@@ -34,7 +35,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Answer, Failure> {
         Selector::Class(_) if args.weak => {
             Err(Failure::new("--weak shows the holders of one object", "name an object: @ID"))
         }
-        Selector::Class(name) => of_class(context, &heap, distance, &name, most),
+        Selector::Class(name) => of_class(context, args, &heap, distance, &name),
     }
 }
 
@@ -46,19 +47,25 @@ fn of_object(
     most: usize,
 ) -> Result<Answer, Failure> {
     let ord = super::object(heap, &args.target)?;
-    let paths = object::object_paths(heap, distance, ord, most, args.weak);
+    let code = code_of(&args.file, heap);
+    let mut paths = object::object_paths(heap, distance, ord, most, args.weak);
+    for path in &mut paths {
+        object::locate(heap, &code, path);
+    }
+    let place = (heap.snapshot.node_kind(ord) == NodeKind::CLOSURE).then(|| code.place(heap, ord)).flatten();
     let reached = distance[ord as usize] != UNREACHABLE;
     write(
         context,
         Forms {
             json: &|| {
                 json!({"id": heap.snapshot.nodes.id[ord as usize], "reachable": reached,
-                "paths": paths.iter().map(|p| json::path(p)).collect::<Vec<Value>>()})
+                "source": json::place(place.as_ref()), "paths": paths.iter().map(|p| json::path(p)).collect::<Vec<Value>>()})
             },
             text: &|| {
                 let style = context.style();
                 let row = heapsight_query::classes::object_row(heap, ord);
-                let title = format!("{} @{}", heapsight_report::paint::plain(&row.label), row.id);
+                let place = place.as_ref().map(|place| format!(" ({place})")).unwrap_or_default();
+                let title = format!("{} @{}{place}", heapsight_report::paint::plain(&row.label), row.id);
                 let mut out = format!(
                     "{}, retains {}\n",
                     style.paint.accent(&heapsight_report::table::cut(&title, style.width)),
@@ -89,14 +96,21 @@ fn of_object(
 
 fn of_class(
     context: &Context,
+    args: &Args,
     heap: &Heap,
     distance: &[i32],
     name: &str,
-    most: usize,
 ) -> Result<Answer, Failure> {
     let classes = super::classes(heap, name)?;
     let members = members(heap, &classes);
     let groups = paths::path_groups(heap, distance, &members);
+    let most = args.top;
+    let code = code_of(&args.file, heap);
+    let steps = |group: &paths::PathGroup| {
+        let mut steps = object::path_steps(heap, &group.example);
+        object::locate(heap, &code, &mut steps);
+        steps
+    };
     write(
         context,
         Forms {
@@ -106,7 +120,7 @@ fn of_class(
                     .take(most)
                     .map(|g| {
                         json!({"count": g.count, "self_size": g.self_size, "retained_size": g.retained_size,
-                        "path": json::path(&object::path_steps(heap, &g.example))})
+                        "path": json::path(&steps(g))})
                     })
                     .collect();
                 let keys: Vec<String> =
@@ -133,8 +147,7 @@ fn of_class(
                         units::number_of(group.count, "object", "objects"),
                         units::bytes(group.self_size)
                     );
-                    let steps = object::path_steps(heap, &group.example);
-                    out += &format!("\n{}\n{}", style.paint.bold(&title), text::path(&steps, style));
+                    out += &format!("\n{}\n{}", style.paint.bold(&title), text::path(&steps(group), style));
                 }
                 if groups.len() > most {
                     let rest = units::number_of((groups.len() - most) as u64, "other way", "other ways");
