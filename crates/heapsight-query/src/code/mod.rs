@@ -129,7 +129,9 @@ fn scripts_of(heap: &Heap) -> FxHashMap<u64, Script> {
             let name = snapshot.internal_edge(script, "name").filter(|&n| snapshot.node_kind(n).is_string());
             // Later versions of V8 name the node of the script as well.
             let url = name.map_or_else(|| script_name(heap, script), |n| heap.names().node(n).into_owned());
-            scripts.insert(id, Script { id, url, source_map_url: None });
+            if !url.is_empty() {
+                scripts.insert(id, Script { id, url, source_map_url: None });
+            }
         }
     }
     scripts
