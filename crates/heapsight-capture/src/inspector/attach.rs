@@ -405,10 +405,13 @@ fn not_opened(process: &Process, waited: Duration) -> CaptureError {
         _ => CaptureError::new(
             Kind::Timeout,
             what,
-            "SIGUSR1 had no effect: most likely the program has a handler of its own for it, which swallows it; \
-                or the permission model forbids an inspector",
+            "SIGUSR1 had no effect: the program has a handler of its own for it, which swallows it, or its main thread \
+                is blocked in a native call, or the permission model forbids an inspector",
         )
-        .hint("start the program with --inspect=127.0.0.1:0, or call `require('inspector').open()` in it"),
+        .hint(
+            "start the program with --inspect=127.0.0.1:0, or call `require('inspector').open()` in it; where it was only \
+                blocked, its inspector opens when it is free, and stays open",
+        ),
     }
 }
 
@@ -486,6 +489,23 @@ impl Attachment {
     /// The conversation with the main thread; [`Session::thread`] leads to the others.
     pub fn session(&mut self) -> &mut Session {
         &mut self.session
+    }
+
+    /// A conversation with one thread; 0 is the main thread, others as [`Session::threads`] numbers them.
+    ///
+    /// Deno (2.9) sends what its workers answer to whichever connection came first, so there the connection to a worker
+    /// takes that place, and one worker can be talked to at a time.
+    ///
+    /// # Errors
+    /// As [`Session::thread`].
+    pub fn thread(&mut self, number: u32, timeout: Duration) -> Result<Session> {
+        if self.identity.runtime != "deno" || number == 0 {
+            return self.session.thread(number, timeout);
+        }
+        self.session.end(timeout.min(PROBE));
+        let worker = self.session.thread(number, timeout);
+        self.session = self.session.sibling(timeout)?;
+        worker
     }
 
     /// Who answered.

@@ -403,7 +403,7 @@ impl Session {
         Ok(session)
     }
 
-    fn sibling(&self, timeout: Duration) -> Result<Session> {
+    pub(crate) fn sibling(&self, timeout: Duration) -> Result<Session> {
         let mut session = Self::connect(self.endpoint.clone(), timeout)?;
         session.spool_dir.clone_from(&self.spool_dir);
         session.process.clone_from(&self.process);

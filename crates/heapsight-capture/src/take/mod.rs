@@ -183,10 +183,14 @@ impl Taker {
     pub fn session(&mut self, thread: u32) -> Result<Session> {
         let timeout = self.options.timeout;
         let attached = self.attach()?;
-        match attached.sessions.remove(&thread).filter(|session| !session.has_ended()) {
-            Some(session) => Ok(session),
-            None => attached.attachment.session().thread(thread, timeout),
+        if let Some(session) = attached.sessions.remove(&thread).filter(|session| !session.has_ended()) {
+            return Ok(session);
         }
+        if attached.attachment.identity().runtime == "deno" && thread > 0 {
+            // See [`Attachment::thread`].
+            attached.sessions.clear();
+        }
+        attached.attachment.thread(thread, timeout)
     }
 
     /// Keeps a conversation for the next capture, so that objects keep their ids.

@@ -74,7 +74,7 @@ fn pages_of_chromium_are_captured() {
     assert!(session.script_urls(TIMEOUT).unwrap().iter().any(|script| script.url.ends_with("/alpha.html")));
 
     // With a second page one must be chosen.
-    let gamma = format!("PUT /json/new?file://{} HTTP/1.0", path.join("gamma.html").display());
+    let gamma = format!("PUT /json/new?file://{} HTTP/1.1", path.join("gamma.html").display());
     let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
     stream.write_all(format!("{gamma}\r\nHost: localhost\r\n\r\n").as_bytes()).unwrap();
     let error = until("there are two pages", || attach(&target, &patient()).err());

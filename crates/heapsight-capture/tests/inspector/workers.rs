@@ -120,7 +120,7 @@ fn workers_of_deno_are_captured() {
     let mut attachment = attach_url(&program.url(), &patient()).unwrap();
     let threads = attachment.session().threads(TIMEOUT).unwrap();
     assert_eq!(threads.len(), 2, "{threads:?}");
-    let mut session = attachment.session().thread(1, TIMEOUT).unwrap();
+    let mut session = attachment.thread(1, TIMEOUT).unwrap();
     let mut bytes = Vec::new();
     session.heap_snapshot(&SnapshotOptions::default(), &mut bytes, &mut go_on).unwrap();
     assert_eq!(count(&read(&bytes), "InWorker"), 100);
