@@ -1,0 +1,299 @@
+//! Naming a leak from snapshots of one process: what grows with the work, what holds it, and where that is in the code.
+//!
+//! Snapshots are taken around rounds of work. What holds something of every round, in the last as in the first, is a
+//! suspect; all else that grew is set aside, with the reason. Suspects are ranked by bytes.
+
+mod naming;
+mod placing;
+mod source;
+
+use heapsight_analysis::{
+    Heap,
+    bits::BitSet,
+    growth::{self, Holder},
+    readable::{Avoid, NONE, ReadableTree},
+    trend::{Trend, trend},
+};
+use heapsight_snapshot::NodeKind;
+
+pub use naming::Kind;
+pub use placing::Placed;
+
+use crate::{
+    code::Code,
+    story::{self, Hop, Step, short_class},
+};
+use placing::{Placing, is_runtime};
+use source::Sources;
+
+/// Suspects that are told of; what is smaller is set aside.
+const SUSPECTS: usize = 20;
+
+/// What was set aside and is worth a line.
+const ASIDE: usize = 12;
+
+/// Growth below this is not worth a line.
+const WORTH: u64 = 512;
+
+/// The work between two snapshots.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Round {
+    /// Requests, if they were counted.
+    pub requests: Option<u64>,
+    /// Time between the snapshots, if it is known.
+    pub seconds: Option<f64>,
+}
+
+/// A class of what a holder gained.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// The class.
+    pub class: String,
+    /// How many of them survived, by round.
+    pub counts: Vec<u64>,
+    /// Their shallow sizes.
+    pub size: u64,
+}
+
+/// Something that grows with the work.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Suspect {
+    /// Its name: `MemoryStore.sessions`.
+    pub title: String,
+    /// What the container is.
+    pub kind: Kind,
+    /// The container's class.
+    pub class: String,
+    /// The container's object id.
+    pub id: u32,
+    /// How many containers that are held alike grow.
+    pub holders: u64,
+    /// The place in the code.
+    pub place: Option<Placed>,
+    /// Members gained in each round.
+    pub counts: Vec<u64>,
+    /// What is counted, if it is not members: the class.
+    pub counted: Option<String>,
+    /// Members gained for each request.
+    pub per_request: Option<f64>,
+    /// Bytes gained, by round.
+    pub sizes: Vec<u64>,
+    /// What the container retains now.
+    pub retained_size: u64,
+    /// What was gained, the largest part first.
+    pub parts: Vec<Part>,
+    /// The way to the container, told.
+    pub story: Vec<Hop>,
+    /// The whole way.
+    pub way: Vec<Step>,
+    /// Why it is a suspect.
+    pub why: String,
+}
+
+impl Suspect {
+    /// Members gained.
+    pub fn count_growth(&self) -> u64 {
+        self.counts.iter().sum()
+    }
+
+    /// Bytes gained.
+    pub fn size_growth(&self) -> u64 {
+        self.sizes.iter().sum()
+    }
+}
+
+/// Something that grew and is no suspect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SetAside {
+    /// Its name.
+    pub title: String,
+    /// What it is.
+    pub kind: Kind,
+    /// Members gained in each round.
+    pub counts: Vec<u64>,
+    /// Bytes gained.
+    pub size: u64,
+    /// The rule that set it aside.
+    pub reason: &'static str,
+}
+
+/// The answer.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Verdict {
+    /// The work between the snapshots.
+    pub rounds: Vec<Round>,
+    /// Whether objects were compared by id; else by the way they are held.
+    pub by_id: bool,
+    /// Total size of each snapshot.
+    pub totals: Vec<u64>,
+    /// What leaks, the worst first.
+    pub suspects: Vec<Suspect>,
+    /// What grew and does not leak, the largest first.
+    pub set_aside: Vec<SetAside>,
+    /// Bytes of all survivors.
+    pub survived: u64,
+}
+
+/// Looks for what leaks in snapshots of one process, oldest first, whose object ids mean the same objects. `rounds` is the
+/// work between each two of them.
+pub fn leak(heaps: &[Heap], rounds: &[Round], code: &Code) -> Verdict {
+    let mut verdict = Verdict {
+        rounds: rounds.to_vec(),
+        by_id: true,
+        totals: heaps.iter().map(Heap::total_size).collect(),
+        ..Verdict::default()
+    };
+    let Some((last, earlier)) = heaps.split_last() else { return verdict };
+    if earlier.is_empty() {
+        return verdict;
+    }
+    let earlier: Vec<&Heap> = earlier.iter().collect();
+    let mut births = growth::births(last, &earlier);
+    let new = growth::survivors(&births);
+    let foreign = foreign_functions(last, code);
+    let tree = ReadableTree::new(last, Avoid { new: Some(&new), foreign: Some(&foreign) });
+    let holders = growth::holders(last, &mut births, earlier.len(), &tree);
+    verdict.survived = holders.iter().map(Holder::size).sum();
+    let sources = Sources::default();
+    let placing = Placing { heap: last, tree: &tree, code, sources: &sources };
+    for holder in &holders {
+        if holder.size() < WORTH {
+            continue;
+        }
+        match judge(last, holder, rounds) {
+            Ok(evidence) if verdict.suspects.len() < SUSPECTS => {
+                verdict.suspects.push(suspect(placing, holder, &evidence, rounds));
+            }
+            Ok(_) => {}
+            Err(reason) if verdict.set_aside.len() < ASIDE => {
+                let named = named(placing, holder);
+                verdict.set_aside.push(SetAside {
+                    title: named.title,
+                    kind: named.kind,
+                    counts: holder.members.clone(),
+                    size: holder.size(),
+                    reason,
+                });
+            }
+            Err(_) => {}
+        }
+    }
+    verdict
+}
+
+/// What shows that a holder leaks.
+struct Evidence {
+    /// Survivors by round.
+    counts: Vec<u64>,
+    /// The class that is counted, if not the members.
+    class: Option<u32>,
+}
+
+/// Whether a holder leaks, and else why not.
+fn judge(heap: &Heap, holder: &Holder, rounds: &[Round]) -> Result<Evidence, &'static str> {
+    if holder.engine {
+        return Err("V8's own: code, hidden classes, feedback");
+    }
+    let kind = heap.snapshot.node_kind(holder.ord);
+    if matches!(kind, NodeKind::SYNTHETIC) || holder.ord == heap.snapshot.root {
+        return Err("held by no object of the program: handles, the stack, the string table");
+    }
+    let of_members = judge_counts(&holder.members, rounds);
+    if of_members == Trend::Steady {
+        return Ok(Evidence { counts: holder.members.clone(), class: None });
+    }
+    // The class that is nearest to the holder among those that grow steadily.
+    let steady = holder
+        .classes
+        .iter()
+        .filter(|class| judge_counts(&class.counts, rounds) == Trend::Steady)
+        .max_by_key(|class| (class.counts.iter().sum::<u64>(), class.size));
+    if let Some(class) = steady {
+        return Ok(Evidence { counts: class.counts.clone(), class: Some(class.class) });
+    }
+    Err(match of_members {
+        Trend::Slowing => "gains less in each round: a cache that fills, or something that warms up",
+        Trend::Stopped => "nothing stayed of some round: replaced, or under way",
+        Trend::Uneven => "by leaps, not with the work",
+        Trend::Few | Trend::Steady => "too few to tell",
+    })
+}
+
+/// Counts against requests, and against time.
+fn judge_counts(counts: &[u64], rounds: &[Round]) -> Trend {
+    let requests: Option<Vec<f64>> = rounds.iter().map(|r| r.requests.map(|n| n as f64)).collect();
+    let seconds: Option<Vec<f64>> = rounds.iter().map(|r| r.seconds).collect();
+    let by_requests = trend(counts, requests.as_deref(), requests.is_some());
+    match (by_requests, &seconds) {
+        (Trend::Uneven, Some(seconds)) => trend(counts, Some(seconds), false),
+        _ => by_requests,
+    }
+}
+
+/// The functions of libraries and the runtime.
+fn foreign_functions(heap: &Heap, code: &Code) -> BitSet {
+    let snapshot = &heap.snapshot;
+    let mut set = BitSet::new(snapshot.node_count());
+    let mut of_script: rustc_hash::FxHashMap<u32, bool> = rustc_hash::FxHashMap::default();
+    let locations = &snapshot.locations;
+    for (at, &ord) in locations.nodes.iter().enumerate() {
+        let script = locations.script_ids[at];
+        let foreign = *of_script.entry(script).or_insert_with(|| {
+            code.place(heap, ord).is_none_or(|place| place.package.is_some() || is_runtime(&place))
+        });
+        if foreign {
+            set.insert(ord as usize);
+        }
+    }
+    set
+}
+
+fn slot(holder: &Holder) -> Option<usize> {
+    (holder.slot != NONE).then_some(holder.slot as usize)
+}
+
+fn named(placing: Placing<'_>, holder: &Holder) -> naming::Named {
+    naming::name(placing.heap, placing.tree, holder.ord, slot(holder))
+}
+
+fn suspect(placing: Placing<'_>, holder: &Holder, evidence: &Evidence, rounds: &[Round]) -> Suspect {
+    let heap = placing.heap;
+    let named = named(placing, holder);
+    let way = story::way(heap, placing.tree, placing.code, holder.ord);
+    let requests: Option<u64> = rounds.iter().map(|round| round.requests).sum();
+    let gained: u64 = evidence.counts.iter().sum();
+    let per_request = requests.filter(|&n| n > 0).map(|n| gained as f64 / n as f64);
+    let place = placing.of(named.kind, holder.ord, slot(holder), &holder.examples);
+    let parts = holder
+        .classes
+        .iter()
+        .map(|class| Part {
+            class: short_class(&heap.classes.table[class.class as usize].name),
+            counts: class.counts.clone(),
+            size: class.size,
+        })
+        .collect();
+    let counted = evidence.class.map(|class| heap.classes.table[class as usize].name.clone());
+    let rounds_text = format!("{} of {} rounds", evidence.counts.len(), evidence.counts.len());
+    let why = match per_request {
+        Some(rate) => format!("{rate:.2} a request in {rounds_text}"),
+        None => format!("about as many in each round, in {rounds_text}"),
+    };
+    Suspect {
+        title: named.title,
+        kind: named.kind,
+        class: heap.classes.class(holder.ord).name.clone(),
+        id: heap.snapshot.nodes.id[holder.ord as usize],
+        holders: holder.holders,
+        place,
+        counts: evidence.counts.clone(),
+        counted,
+        per_request,
+        sizes: holder.sizes.clone(),
+        retained_size: heap.retained.get(holder.ord),
+        parts,
+        story: story::tell(heap, &way),
+        way,
+        why,
+    }
+}

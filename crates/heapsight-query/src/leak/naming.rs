@@ -1,0 +1,208 @@
+//! Who a holder is, in the program's words: `MemoryStore.sessions`, variable `cache`, listeners of "data".
+
+use heapsight_analysis::{
+    Heap,
+    growth::is_store,
+    readable::{NONE, ReadableTree},
+};
+use heapsight_snapshot::{EdgeKind, NodeKind};
+
+use crate::story::{Link, is_context, link, owner, short_class};
+
+/// Names of a title that are put together.
+const DEPTH: usize = 5;
+
+/// What a holder is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A Map.
+    Map,
+    /// A Set.
+    Set,
+    /// An array.
+    Array,
+    /// An object used as a dictionary.
+    Dictionary,
+    /// The listeners of an event.
+    Listeners,
+    /// Timers that the runtime keeps.
+    Timers,
+    /// A promise that waits, with what waits for it.
+    Promise,
+    /// A linked list.
+    List,
+    /// A variable of a function or module.
+    Variable,
+    /// A field of an object.
+    Field,
+    /// A string that grows.
+    Text,
+    /// Memory outside of the heap.
+    Buffer,
+    /// Detached parts of a document.
+    Detached,
+    /// Something else.
+    Object,
+}
+
+impl Kind {
+    /// What it is called.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Map => "Map",
+            Self::Set => "Set",
+            Self::Array => "Array",
+            Self::Dictionary => "object used as a dictionary",
+            Self::Listeners => "event listeners",
+            Self::Timers => "timers",
+            Self::Promise => "promise",
+            Self::List => "linked list",
+            Self::Variable => "variable",
+            Self::Field => "field",
+            Self::Text => "string",
+            Self::Buffer => "buffer",
+            Self::Detached => "detached DOM",
+            Self::Object => "object",
+        }
+    }
+
+    /// What it holds: one, several.
+    pub fn nouns(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Map | Self::Dictionary => ("entry", "entries"),
+            Self::Set | Self::Array => ("element", "elements"),
+            Self::Listeners => ("listener", "listeners"),
+            Self::Timers => ("timer", "timers"),
+            Self::Promise => ("waiter", "waiters"),
+            Self::List => ("node", "nodes"),
+            _ => ("object", "objects"),
+        }
+    }
+}
+
+/// A holder by name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Named {
+    /// Its name.
+    pub title: String,
+    /// What it is.
+    pub kind: Kind,
+    /// The object that is the container.
+    pub ord: u32,
+}
+
+/// Names the container `ord`; `slot` is the edge of it below which its members are, if that tells them from others.
+pub(super) fn name(heap: &Heap, tree: &ReadableTree, ord: u32, slot: Option<usize>) -> Named {
+    let snapshot = &heap.snapshot;
+    let class = &heap.classes.class(ord).name;
+    let slot_name = slot.map(|edge| heap.names().edge(edge).into_owned());
+    if let Some(event) = listeners_of(heap, tree, ord, slot) {
+        let title = format!("{} listeners of {event}", title(heap, tree, event_emitter(heap, tree, ord)));
+        return Named { title, kind: Kind::Listeners, ord };
+    }
+    let kind = match class.as_str() {
+        "Map" | "WeakMap" => Kind::Map,
+        "Set" | "WeakSet" => Kind::Set,
+        "Array" => Kind::Array,
+        "TimersList" | "Timeout" | "ImmediateList" | "Immediate" => Kind::Timers,
+        "Promise" => Kind::Promise,
+        _ if is_context(heap, ord) => Kind::Variable,
+        _ if class.starts_with("Detached ") => Kind::Detached,
+        _ if heap.names().is_plain_object(ord) => Kind::Dictionary,
+        _ => Kind::Object,
+    };
+    let own = title(heap, tree, ord);
+    match (kind, slot_name) {
+        (Kind::Variable, Some(name)) => Named { title: name, kind, ord },
+        (Kind::Dictionary | Kind::Object, Some(name)) if is_field(heap, ord, slot) => {
+            Named { title: format!("{own}.{name}"), kind: Kind::Field, ord }
+        }
+        _ => Named { title: own, kind, ord },
+    }
+}
+
+/// Whether a slot is a field that has a meaning of its own, and not one of many keys.
+fn is_field(heap: &Heap, ord: u32, slot: Option<usize>) -> bool {
+    let snapshot = &heap.snapshot;
+    slot.is_some_and(|edge| {
+        snapshot.edge_kind(edge) == EdgeKind::PROPERTY && snapshot.edges_of(ord).len() <= 24
+    })
+}
+
+/// The event whose listeners an array (or an object `_events`) holds, as it is told.
+fn listeners_of(heap: &Heap, tree: &ReadableTree, ord: u32, slot: Option<usize>) -> Option<String> {
+    let names = heap.names();
+    let is_events = |edge: usize| {
+        let name = names.edge(edge);
+        name == "_events" || name == "<symbol kEvents>" || name == "<symbol events>"
+    };
+    let (parent, edge) = owner(heap, tree, ord)?;
+    if is_events(edge) {
+        let event = slot.map(|edge| names.edge(edge).into_owned());
+        return Some(event.map_or_else(|| "all events".to_owned(), |event| format!("\"{event}\"")));
+    }
+    let (_, above) = owner(heap, tree, parent)?;
+    is_events(above).then(|| format!("\"{}\"", names.edge(edge)))
+}
+
+/// The emitter above a listener array.
+fn event_emitter(heap: &Heap, tree: &ReadableTree, ord: u32) -> u32 {
+    let mut at = ord;
+    for _ in 0..2 {
+        let Some((parent, edge)) = owner(heap, tree, at) else { return at };
+        let found = heap.names().edge(edge);
+        at = parent;
+        if found == "_events" || found.starts_with("<symbol") {
+            return at;
+        }
+    }
+    at
+}
+
+/// The name of an object by the way it is held: the nearest variable, or class with a name, and the fields from there.
+pub(super) fn title(heap: &Heap, tree: &ReadableTree, ord: u32) -> String {
+    let snapshot = &heap.snapshot;
+    let mut tail = String::new();
+    let mut at = ord;
+    for depth in 0..DEPTH {
+        let class = &heap.classes.class(at).name;
+        // An object of a class with a name begins a title, unless it is what is asked for.
+        if (depth > 0 && has_name(heap, at)) || snapshot.node_kind(at) == NodeKind::CLOSURE {
+            let name = match snapshot.node_kind(at) {
+                NodeKind::CLOSURE => heap.names().raw(at).into_owned(),
+                _ => short_class(class),
+            };
+            return join(&name, &tail);
+        }
+        let Some((parent, edge)) = owner(heap, tree, at) else { return join(&short_class(class), &tail) };
+        let name = heap.names().edge(edge).into_owned();
+        match link(heap, edge, tree.parent[at as usize]) {
+            Link::Variable => return join(&name, &tail),
+            Link::Property if snapshot.edges_of(parent).len() > 24 && tail.is_empty() && depth > 0 => {
+                tail = format!("[…]{tail}");
+            }
+            Link::Property => tail = format!(".{name}{tail}"),
+            Link::Entry | Link::WeakMap => tail = format!("[…]{tail}"),
+            Link::Root | Link::Internal => return join(&short_class(class), &tail),
+        }
+        at = parent;
+        if tree.edge[at as usize] == NONE || is_store(snapshot, at) {
+            break;
+        }
+    }
+    join(&short_class(&heap.classes.class(at).name), &tail)
+}
+
+/// Whether an object's class says who it is.
+fn has_name(heap: &Heap, ord: u32) -> bool {
+    let class = &heap.classes.class(ord).name;
+    heap.snapshot.node_kind(ord) == NodeKind::OBJECT
+        && !class.starts_with('{')
+        && !matches!(class.as_str(), "Object" | "Array" | "Map" | "Set" | "WeakMap" | "WeakSet")
+        && !is_context(heap, ord)
+}
+
+fn join(head: &str, tail: &str) -> String {
+    let head = if head.is_empty() { "(anonymous)" } else { head };
+    format!("{head}{tail}")
+}
