@@ -12,11 +12,15 @@
 //!
 //! What V8 keeps for itself (code, hidden classes, feedback) is no member, and no holder of the program.
 //!
-//! Ids of natives are made anew for each snapshot; a native was born with what holds it.
+//! Ids of natives are made anew for each snapshot, and those of memory outside of the heap may be given to something else
+//! later: a native was born with what holds it.
 //!
 //! Time O(N + E), memory 22 bytes a node.
 
-use std::hash::{BuildHasher, Hasher};
+use std::{
+    collections::hash_map::Entry,
+    hash::{BuildHasher, Hasher},
+};
 
 use heapsight_snapshot::{EdgeKind, NodeKind, Snapshot};
 use rustc_hash::{FxBuildHasher, FxHashMap};
@@ -43,20 +47,25 @@ pub const MOST_ROUNDS: usize = 200;
 /// The birth round of each node of the last snapshot: 0 is "was there in the first", `k` is "was not there before snapshot
 /// `k`". `earlier` are the snapshots before it, oldest first. Natives have none yet. O(sum of the nodes).
 pub fn births(last: &Heap, earlier: &[&Heap]) -> Vec<u8> {
-    let ids: &[u32] = &last.snapshot.nodes.id;
+    let nodes = &last.snapshot.nodes;
     let rounds = earlier.len().min(MOST_ROUNDS) as u8;
-    let mut births: Vec<u8> = ids.iter().map(|id| if id % 2 == 1 { rounds } else { UNKNOWN }).collect();
-    let most = ids.iter().copied().max().unwrap_or(0) as usize;
+    let has_id = |snapshot: &Snapshot, ord: usize| {
+        snapshot.nodes.id[ord] % 2 == 1 && snapshot.nodes.kind[ord] != NodeKind::NATIVE.0
+    };
+    let n = last.snapshot.node_count();
+    let mut births: Vec<u8> =
+        (0..n).map(|ord| if has_id(&last.snapshot, ord) { rounds } else { UNKNOWN }).collect();
+    let most = nodes.id.iter().copied().max().unwrap_or(0) as usize;
     // From the newest to the oldest, so that the oldest has the last word.
     for (round, heap) in earlier.iter().enumerate().rev() {
         let mut seen = BitSet::new(most / 2 + 1);
-        for &id in heap.snapshot.nodes.id.iter() {
-            if id % 2 == 1 && id as usize <= most {
+        for (ord, &id) in heap.snapshot.nodes.id.iter().enumerate() {
+            if id as usize <= most && has_id(&heap.snapshot, ord) {
                 seen.insert(id as usize / 2);
             }
         }
-        for (birth, &id) in births.iter_mut().zip(ids) {
-            if id % 2 == 1 && seen.contains(id as usize / 2) {
+        for (ord, birth) in births.iter_mut().enumerate() {
+            if *birth != UNKNOWN && seen.contains(nodes.id[ord] as usize / 2) {
                 *birth = round.min(MOST_ROUNDS) as u8;
             }
         }
@@ -115,9 +124,33 @@ impl Holder {
         self.sizes.iter().sum()
     }
 
+    /// Takes over what another holder gained.
+    fn join(&mut self, other: Self) {
+        add(&mut self.members, &other.members);
+        add(&mut self.sizes, &other.sizes);
+        for class in other.classes {
+            match self.classes.iter_mut().find(|mine| mine.class == class.class) {
+                Some(mine) => {
+                    add(&mut mine.counts, &class.counts);
+                    mine.size = mine.size.saturating_add(class.size);
+                }
+                None => self.classes.push(class),
+            }
+        }
+        self.examples.extend(other.examples);
+        self.examples.truncate(EXAMPLES);
+    }
+
     /// Members that it gained.
     pub fn count(&self) -> u64 {
         self.members.iter().sum()
+    }
+}
+
+/// Adds the rounds of one holder to those of another.
+fn add(sums: &mut [u64], more: &[u64]) {
+    for (sum, n) in sums.iter_mut().zip(more) {
+        *sum = sum.saturating_add(*n);
     }
 }
 
@@ -154,7 +187,7 @@ pub fn holders(heap: &Heap, births: &mut [u8], rounds: usize, tree: &ReadableTre
         }
         let round = (birth as usize).min(rounds) - 1;
         let (head, slot) = (walk.head[at], walk.slot[at]);
-        let slot_name = walk.slot_name(heap, head, slot);
+        let slot_name = Walk::slot_name(heap, head, slot);
         let next = groups.len() as u32;
         let (group, in_head) = of_head.entry((head, slot_name)).or_insert_with(|| {
             let mut hasher = FxBuildHasher.build_hasher();
@@ -213,6 +246,28 @@ pub fn holders(heap: &Heap, births: &mut [u8], rounds: usize, tree: &ReadableTre
     let mut list: Vec<Holder> = groups.into_iter().map(|group| group.holder).collect();
     for holder in &mut list {
         holder.classes.sort_by_key(|c| (std::cmp::Reverse((c.size, c.counts.iter().sum::<u64>())), c.class));
+    }
+    list.sort_by_key(|holder| (std::cmp::Reverse((holder.size(), holder.count())), holder.ord));
+    list
+}
+
+/// Joins holders that are one object and were told apart by its fields, where they do not grow by themselves: a list that is
+/// linked both ways is reached from both ends. Most bytes first.
+pub fn joined(holders: Vec<Holder>, grows: impl Fn(&Holder) -> bool) -> Vec<Holder> {
+    let mut list: Vec<Holder> = Vec::with_capacity(holders.len());
+    let mut place: FxHashMap<u32, usize> = FxHashMap::default();
+    for holder in holders {
+        if grows(&holder) {
+            list.push(holder);
+            continue;
+        }
+        match place.entry(holder.ord) {
+            Entry::Vacant(entry) => {
+                entry.insert(list.len());
+                list.push(holder);
+            }
+            Entry::Occupied(entry) => list[*entry.get()].join(holder),
+        }
     }
     list.sort_by_key(|holder| (std::cmp::Reverse((holder.size(), holder.count())), holder.ord));
     list
@@ -286,7 +341,8 @@ impl Walk {
                 continue;
             }
             if births[up] == 0 && heap.classes.of[at] == heap.classes.of[up] && is_list_node(heap, ord) {
-                let same = chain[up] == 0 || snapshot.edges.name[tree.edge[up] as usize] == snapshot.edges.name[edge as usize];
+                let same = chain[up] == 0
+                    || snapshot.edges.name[tree.edge[up] as usize] == snapshot.edges.name[edge as usize];
                 chain[at] = if same { chain[up] + 1 } else { 1 };
                 if chain[at] >= 2 {
                     // The first node stands for the list.
@@ -324,7 +380,7 @@ impl Walk {
 
     /// The name of the slot where it tells what an object holds from what else it holds: a variable of a context, a field
     /// of an object that is no dictionary.
-    fn slot_name(&self, heap: &Heap, head: u32, slot: u32) -> u32 {
+    fn slot_name(heap: &Heap, head: u32, slot: u32) -> u32 {
         let snapshot = &heap.snapshot;
         if slot == NONE {
             return NONE;

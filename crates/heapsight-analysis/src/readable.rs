@@ -25,11 +25,11 @@ const BUCKETS: usize = 128;
 /// A step into what V8 keeps for itself.
 const ENGINE: u8 = 40;
 
-/// A step from a handle, or another root that is not a global object, to something old.
-const HANDLE: u8 = 30;
+/// A step from a handle, or another root that is not a global object.
+const HANDLE: u8 = 14;
 
 /// A step into code that the caller would rather not tell of.
-const FOREIGN: u8 = 8;
+const FOREIGN: u8 = 14;
 
 /// The tree.
 #[derive(Clone, Debug)]
@@ -107,7 +107,7 @@ impl Search<'_> {
             }
             let is_global = is_user_root(snapshot, &self.heap.known, target)
                 && snapshot.node_kind(target) != NodeKind::NATIVE;
-            let cost = if is_global { 0 } else { HANDLE as usize };
+            let cost = if is_global { 0 } else { 4 };
             self.buckets[cost].push(edge as u32);
         }
         loop {
@@ -185,7 +185,11 @@ impl Search<'_> {
                     self.deferred.push(edge as u32);
                     continue;
                 }
-                cost = if kind == NodeKind::SYNTHETIC { HANDLE } else { cost.max(4) };
+                cost = match (kind, snapshot.node_kind(target)) {
+                    (NodeKind::SYNTHETIC, NodeKind::SYNTHETIC) => 2,
+                    (NodeKind::SYNTHETIC, _) => HANDLE,
+                    _ => cost.max(4),
+                };
             }
             if self.avoid.foreign.is_some_and(|foreign| foreign.contains(target as usize)) {
                 cost += FOREIGN;

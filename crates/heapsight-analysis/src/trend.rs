@@ -54,10 +54,10 @@ pub fn trend(counts: &[u64], work: Option<&[f64]>, each: bool) -> Trend {
     let rounds = 0..counts.len();
     let least = rounds.clone().map(rate).fold(f64::INFINITY, f64::min);
     let most = (0..early.len()).map(rate).fold(0.0, f64::max);
-    // Less in each round than in the one before, by more than chance: three standard deviations of a Poisson process.
+    // Less in each round than in the one before, by more than chance: two standard deviations of a Poisson process.
     let falls = rounds.clone().skip(1).all(|k| rate(k) <= rate(k - 1) * 1.02);
     let (first, end) = (counts[0] as f64, rate(counts.len() - 1) * weight(0));
-    if falls && end < first * 0.9 && first - end > 3.0 * (first + end).sqrt() {
+    if falls && end < first * 0.9 && first - end > 2.0 * (first + end).sqrt() {
         return Trend::Slowing;
     }
     if least < most * SPREAD {

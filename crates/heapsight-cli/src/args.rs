@@ -1,6 +1,7 @@
 //! The command line. Doc comments are the help.
 
 pub(crate) mod capture;
+pub(crate) mod leak;
 
 use std::path::PathBuf;
 
@@ -93,6 +94,7 @@ pub(crate) enum When {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    Leak(leak::Leak),
     Summary(Summary),
     Diff(Diff),
     Show(Show),

@@ -115,11 +115,7 @@ pub fn link(heap: &Heap, edge: usize, parent: u32) -> Link {
         EdgeKind::CONTEXT => Link::Variable,
         EdgeKind::PROPERTY => Link::Property,
         EdgeKind::ELEMENT => Link::Entry,
-        EdgeKind::INTERNAL
-            if heap.known.weak_map_edge(snapshot.edges.name[edge]).is_some() =>
-        {
-            Link::WeakMap
-        }
+        EdgeKind::INTERNAL if heap.known.weak_map_edge(snapshot.edges.name[edge]).is_some() => Link::WeakMap,
         EdgeKind::INTERNAL | EdgeKind::HIDDEN if is_store(snapshot, parent) => Link::Entry,
         _ => Link::Internal,
     }
@@ -194,7 +190,6 @@ pub fn tell(heap: &Heap, steps: &[Step]) -> Vec<Hop> {
         }
         let label = label(heap, step);
         let text = match step.link {
-            Link::Root => label,
             Link::Variable => format!("variable {}: {label}", step.edge),
             Link::Property => format!(".{}: {label}", step.edge),
             Link::Entry => format!("[…]: {label}"),
@@ -203,7 +198,7 @@ pub fn tell(heap: &Heap, steps: &[Step]) -> Vec<Hop> {
                 at += 1;
                 continue;
             }
-            Link::Internal => label,
+            Link::Root | Link::Internal => label,
         };
         hops.push(Hop::Step(text));
         at += 1;

@@ -4,6 +4,7 @@
 
 pub mod export;
 pub mod json;
+pub mod leak;
 pub mod paint;
 pub mod table;
 pub mod text;

@@ -241,6 +241,12 @@ impl Metadata {
         self.id_space.is_some() && self.id_space == other.id_space
     }
 
+    /// Seconds from the beginning of an older capture to that of this one, if both times can be read.
+    pub fn seconds_since(&self, older: &Self) -> Option<f64> {
+        let time = |side: &Self| side.capture.time.parse::<jiff::Timestamp>().ok();
+        Some(time(self)?.duration_since(time(older)?).as_secs_f64())
+    }
+
     /// The script of an id in `locations`.
     pub fn script(&self, id: u64) -> Option<&Script> {
         let place = self.scripts.binary_search_by_key(&id, |script| script.id).ok()?;

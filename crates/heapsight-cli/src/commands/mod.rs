@@ -6,6 +6,7 @@ mod capture;
 mod diff;
 mod dominators;
 mod export;
+mod leak;
 mod ps;
 mod retainers;
 mod sample;
@@ -37,6 +38,7 @@ use crate::{
 pub(crate) fn run(args: Args) -> Result<Answer, Failure> {
     let context = Context::new(args.global);
     let answer = match args.command {
+        Command::Leak(args) => leak::run(&context, &args),
         Command::Summary(args) => summary::run(&context, &args),
         Command::Diff(args) => diff::run(&context, &args),
         Command::Show(args) => show::run(&context, &args),

@@ -156,28 +156,46 @@ pub fn leak(heaps: &[Heap], rounds: &[Round], code: &Code) -> Verdict {
     verdict.survived = holders.iter().map(Holder::size).sum();
     let sources = Sources::default();
     let placing = Placing { heap: last, tree: &tree, code, sources: &sources };
-    for holder in &holders {
+    let mut engine = SetAside {
+        title: "V8's own tables".to_owned(),
+        kind: Kind::Object,
+        counts: vec![0; earlier.len()],
+        size: 0,
+        reason: "compiled code, hidden classes, feedback: the engine's",
+    };
+    for holder in &growth::joined(holders, |holder| judge(last, holder, rounds).is_ok()) {
+        if holder.engine {
+            engine.size += holder.size();
+            engine.counts.iter_mut().zip(&holder.members).for_each(|(sum, n)| *sum += n);
+            continue;
+        }
         if holder.size() < WORTH {
             continue;
         }
         match judge(last, holder, rounds) {
-            Ok(evidence) if verdict.suspects.len() < SUSPECTS => {
-                verdict.suspects.push(suspect(placing, holder, &evidence, rounds));
+            Ok(evidence) => {
+                if verdict.suspects.len() < SUSPECTS {
+                    verdict.suspects.push(suspect(placing, holder, &evidence, rounds));
+                }
             }
-            Ok(_) => {}
-            Err(reason) if verdict.set_aside.len() < ASIDE => {
-                let named = named(placing, holder);
-                verdict.set_aside.push(SetAside {
-                    title: named.title,
-                    kind: named.kind,
-                    counts: holder.members.clone(),
-                    size: holder.size(),
-                    reason,
-                });
+            Err(reason) => {
+                if verdict.set_aside.len() < ASIDE {
+                    let named = named(placing, holder);
+                    verdict.set_aside.push(SetAside {
+                        title: named.title,
+                        kind: named.kind,
+                        counts: holder.members.clone(),
+                        size: holder.size(),
+                        reason,
+                    });
+                }
             }
-            Err(_) => {}
         }
     }
+    if engine.size >= WORTH {
+        verdict.set_aside.push(engine);
+    }
+    verdict.set_aside.sort_by_key(|aside| std::cmp::Reverse(aside.size));
     verdict
 }
 
@@ -191,9 +209,6 @@ struct Evidence {
 
 /// Whether a holder leaks, and else why not.
 fn judge(heap: &Heap, holder: &Holder, rounds: &[Round]) -> Result<Evidence, &'static str> {
-    if holder.engine {
-        return Err("V8's own: code, hidden classes, feedback");
-    }
     let kind = heap.snapshot.node_kind(holder.ord);
     if matches!(kind, NodeKind::SYNTHETIC) || holder.ord == heap.snapshot.root {
         return Err("held by no object of the program: handles, the stack, the string table");

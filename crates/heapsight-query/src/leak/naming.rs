@@ -82,7 +82,7 @@ impl Kind {
 
 /// A holder by name.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Named {
+pub(super) struct Named {
     /// Its name.
     pub title: String,
     /// What it is.
@@ -93,7 +93,6 @@ pub struct Named {
 
 /// Names the container `ord`; `slot` is the edge of it below which its members are, if that tells them from others.
 pub(super) fn name(heap: &Heap, tree: &ReadableTree, ord: u32, slot: Option<usize>) -> Named {
-    let snapshot = &heap.snapshot;
     let class = &heap.classes.class(ord).name;
     let slot_name = slot.map(|edge| heap.names().edge(edge).into_owned());
     if let Some(event) = listeners_of(heap, tree, ord, slot) {
@@ -113,12 +112,21 @@ pub(super) fn name(heap: &Heap, tree: &ReadableTree, ord: u32, slot: Option<usiz
     };
     let own = title(heap, tree, ord);
     match (kind, slot_name) {
+        (Kind::Object | Kind::Dictionary, Some(_)) if is_list(heap, ord, slot) => {
+            Named { title: own, kind: Kind::List, ord }
+        }
         (Kind::Variable, Some(name)) => Named { title: name, kind, ord },
         (Kind::Dictionary | Kind::Object, Some(name)) if is_field(heap, ord, slot) => {
             Named { title: format!("{own}.{name}"), kind: Kind::Field, ord }
         }
         _ => Named { title: own, kind, ord },
     }
+}
+
+/// Whether a slot leads to an object of the same class: the next of a list.
+fn is_list(heap: &Heap, ord: u32, slot: Option<usize>) -> bool {
+    let of = &heap.classes.of;
+    slot.is_some_and(|edge| of[heap.snapshot.edges.to[edge] as usize] == of[ord as usize])
 }
 
 /// Whether a slot is a field that has a meaning of its own, and not one of many keys.

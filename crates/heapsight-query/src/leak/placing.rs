@@ -4,11 +4,9 @@
 //! that sees it, best one that adds to it; for a field the class that owns it; where the runtime holds the members
 //! (listeners, timers, promises), the function among them that the program made.
 
-use heapsight_analysis::{
-    Heap,
-    readable::ReadableTree,
-};
+use heapsight_analysis::{Heap, readable::ReadableTree};
 use heapsight_snapshot::{EdgeKind, NodeKind};
+use rustc_hash::FxHashSet;
 
 use super::{
     naming::Kind,
@@ -53,10 +51,13 @@ impl Placing<'_> {
     /// The place of a holder: of its variable, or its owner's class; else of a function among its members.
     pub(super) fn of(self, kind: Kind, ord: u32, slot: Option<usize>, examples: &[u32]) -> Option<Placed> {
         let members_first = matches!(kind, Kind::Listeners | Kind::Timers | Kind::Promise);
-        let owners = self.owners(ord, slot);
+        let owners = self.owners(kind, ord, slot);
         let of_owner = owners.iter().find(|placed| !is_runtime(&placed.place));
         let is_own = |placed: &Placed| placed.place.package.is_none() && !is_runtime(&placed.place);
-        if !members_first && let Some(placed) = of_owner && (is_own(placed) || self.depth_one(&owners, placed)) {
+        if !members_first
+            && let Some(placed) = of_owner
+            && (is_own(placed) || owners.first() == Some(placed))
+        {
             return Some(placed.clone());
         }
         let of_members = self.members(examples);
@@ -70,19 +71,14 @@ impl Placing<'_> {
             .cloned()
     }
 
-    /// Whether a place is that of the nearest owner.
-    fn depth_one(self, owners: &[Placed], placed: &Placed) -> bool {
-        owners.first() == Some(placed)
-    }
-
     /// Places of the owners, the nearest first.
-    fn owners(self, ord: u32, slot: Option<usize>) -> Vec<Placed> {
+    fn owners(self, kind: Kind, ord: u32, slot: Option<usize>) -> Vec<Placed> {
         let snapshot = &self.heap.snapshot;
         let mut found = Vec::new();
         if let Some(edge) = slot {
             if snapshot.edge_kind(edge) == EdgeKind::CONTEXT {
                 found.extend(self.of_variable(ord, &self.heap.names().edge(edge)));
-            } else if snapshot.edge_kind(edge) == EdgeKind::PROPERTY {
+            } else if snapshot.edge_kind(edge) == EdgeKind::PROPERTY && kind != Kind::List {
                 found.extend(self.of_object(ord));
             }
         }
@@ -117,7 +113,13 @@ impl Placing<'_> {
     /// A function that sees a variable of a context: one that adds to it, one that names it, else the first.
     fn of_variable(self, context: u32, variable: &str) -> Option<Placed> {
         let mut best: Option<(Use, u32, usize, Placed)> = None;
+        let mut seen = FxHashSet::default();
         for closure in self.functions_of(context) {
+            if let Some(location) = self.heap.snapshot.locations.of(closure)
+                && !seen.insert(location)
+            {
+                continue;
+            }
             let Some(placed) = self.of_object(closure) else { continue };
             let raw = placed.place.generated.as_deref().unwrap_or(&placed.place);
             let text = self.sources.text(&raw.url);

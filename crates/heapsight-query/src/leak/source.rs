@@ -100,8 +100,21 @@ pub(super) fn function_at(text: &str, line: u32, column: u32) -> Option<&str> {
 /// How a piece of a script uses a variable.
 pub(super) fn usage(text: &str, variable: &str) -> Use {
     const ADDING: &[&str] = &[
-        "push", "set", "add", "unshift", "append", "on", "once", "addListener", "addEventListener", "enqueue", "insert",
-        "concat", "then", "splice", "prependListener",
+        "push",
+        "set",
+        "add",
+        "unshift",
+        "append",
+        "on",
+        "once",
+        "addListener",
+        "addEventListener",
+        "enqueue",
+        "insert",
+        "concat",
+        "then",
+        "splice",
+        "prependListener",
     ];
     let is_word = |c: char| c.is_alphanumeric() || c == '_' || c == '$';
     let mut best = Use::None;

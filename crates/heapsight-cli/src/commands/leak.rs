@@ -1,0 +1,72 @@
+//! `heapsight leak`.
+
+use std::path::Path;
+
+use heapsight_capture::output::Metadata;
+use heapsight_query::leak::{self, Round, Verdict};
+use heapsight_report::leak::{self as report, Subject};
+
+use super::{Forms, write};
+use crate::{Answer, args::leak::Leak as Args, code::code_of, context::Context, failure::Failure};
+
+/// Leaks that a person wants to see at first.
+const MOST: usize = 5;
+
+pub(super) fn run(context: &Context, args: &Args) -> Result<Answer, Failure> {
+    let sides: Vec<Option<Metadata>> =
+        args.files.iter().map(|path| Metadata::of(path).ok().flatten()).collect();
+    let mut heaps = Vec::with_capacity(args.files.len());
+    for path in &args.files {
+        let heap = context.open(path)?;
+        context.note_damage(path, &heap.snapshot.warnings);
+        heaps.push(heap);
+    }
+    let rounds: Vec<Round> =
+        sides.windows(2).map(|pair| Round { requests: args.requests, seconds: seconds(pair) }).collect();
+    let code = match (args.files.last(), heaps.last()) {
+        (Some(path), Some(heap)) => code_of(path, heap),
+        _ => heapsight_query::code::Code::none(),
+    };
+    let verdict = leak::leak(&heaps, &rounds, &code);
+    let program = sides.iter().flatten().next_back().map(program).unwrap_or_default();
+    answer(context, &verdict, &Subject { program, full: args.full }, args.top)
+}
+
+/// Writes a verdict.
+fn answer(
+    context: &Context,
+    verdict: &Verdict,
+    subject: &Subject,
+    top: Option<usize>,
+) -> Result<Answer, Failure> {
+    write(
+        context,
+        Forms {
+            json: &|| report::json(verdict, subject),
+            text: &|| report::text(verdict, subject, top.unwrap_or(MOST), context.style()),
+            table: None,
+        },
+    )?;
+    Ok(Answer::Yes)
+}
+
+/// The time between two captures, if their side files say when they were taken.
+fn seconds(pair: &[Option<Metadata>]) -> Option<f64> {
+    let [Some(old), Some(new)] = pair else { return None };
+    let seconds = new.seconds_since(old)?;
+    (seconds > 0.0).then_some(seconds)
+}
+
+/// `server.js (pid 4711, Node.js 22.23.3)`.
+fn program(side: &Metadata) -> String {
+    let script =
+        side.process.script.as_deref().or(side.process.executable.as_deref()).unwrap_or("the process");
+    let script = Path::new(script).file_name().map_or(script.into(), |name| name.to_string_lossy());
+    let name = match side.runtime.name.as_str() {
+        "node" => "Node.js",
+        "deno" => "Deno",
+        "chromium" => "Chromium",
+        other => other,
+    };
+    format!("{script} (pid {}, {name} {})", side.process.pid, side.runtime.version)
+}

@@ -1,0 +1,301 @@
+//! The verdict on a leak, for people and for programs.
+
+use heapsight_query::{
+    code::Place,
+    leak::{SetAside, Suspect, Verdict},
+    story::{Hop, Link, Step},
+};
+use serde_json::{Value, json};
+
+use crate::{
+    paint::plain,
+    table::cut,
+    text::Style,
+    units::{bytes, count, number_of, signed_bytes, signed_count},
+};
+
+/// Parts of a suspect's growth that are listed.
+const PARTS: usize = 4;
+
+/// Columns of the words at the left.
+const LEFT: usize = 16;
+
+/// What was looked at, and how.
+#[derive(Clone, Debug, Default)]
+pub struct Subject {
+    /// The program: `server.js (pid 4711, Node.js 22.23.3)`; empty if nothing is known.
+    pub program: String,
+    /// The whole way instead of the story.
+    pub full: bool,
+}
+
+/// The verdict in words.
+pub fn text(verdict: &Verdict, subject: &Subject, most: usize, style: Style) -> String {
+    let paint = style.paint;
+    let mut out = paint.bold(&heading(verdict, subject)) + "\n";
+    for (at, suspect) in verdict.suspects.iter().take(most).enumerate() {
+        out.push('\n');
+        out += &suspect_text(at + 1, suspect, subject, style);
+    }
+    if verdict.suspects.len() > most {
+        let rest = verdict.suspects.len() - most;
+        out += &paint.dim(&format!("… and {} (--top)\n", number_of(rest as u64, "more", "more")));
+    }
+    if !verdict.by_id && verdict.totals.len() > 1 {
+        out += "\nThe object ids of these files do not fit together: objects were compared by the way they are held and by\n\
+                their class. What is replaced cannot be told from what stays.\n";
+    }
+    if verdict.rounds.len() == 1 {
+        out += "\nThere was one round only: a cache that fills looks like a leak. Take three or more.\n";
+    }
+    out += &aside_text(verdict, style);
+    out
+}
+
+fn heading(verdict: &Verdict, subject: &Subject) -> String {
+    let found = match verdict.suspects.len() {
+        0 => "no leak found".to_owned(),
+        n => format!("{} found", number_of(n as u64, "leak", "leaks")),
+    };
+    let within =
+        if subject.program.is_empty() { String::new() } else { format!(" in {}", plain(&subject.program)) };
+    format!("{found}{within}, {}", rounds(verdict))
+}
+
+/// `3 rounds of 1,000 requests`.
+fn rounds(verdict: &Verdict) -> String {
+    let n = number_of(verdict.rounds.len() as u64, "round", "rounds");
+    let first = verdict.rounds.first().and_then(|round| round.requests);
+    match first {
+        Some(requests) if verdict.rounds.iter().all(|round| round.requests == Some(requests)) => {
+            format!("{n} of {}", number_of(requests, "request", "requests"))
+        }
+        _ => n,
+    }
+}
+
+fn suspect_text(rank: usize, suspect: &Suspect, subject: &Subject, style: Style) -> String {
+    let paint = style.paint;
+    let rounds = suspect.counts.len().max(1) as u64;
+    let (one, many) = suspect.kind.nouns();
+    let a_round = suspect.count_growth() / rounds;
+    let noun = match &suspect.counted {
+        Some(class) => format!("× {}", plain(class)),
+        None => (if a_round == 1 { one } else { many }).to_owned(),
+    };
+    let each = match (suspect.per_request, suspect.count_growth()) {
+        (Some(rate), gained) if rate > 0.0 && gained > 0 => {
+            let requests = gained as f64 / rate;
+            format!(" ({} a request)", signed_bytes((suspect.size_growth() as f64 / requests).round() as i64))
+        }
+        _ => String::new(),
+    };
+    let mut out = format!(
+        "{}  {}  {} {noun} a round, {}{each}\n",
+        paint.accent(&format!("#{rank}")),
+        paint.bold(&plain(&suspect.title)),
+        signed_count(a_round as i64),
+        paint.red(&signed_bytes(suspect.size_growth() as i64)),
+    );
+    let mut line = |what: &str, value: &str| {
+        let indent = " ".repeat(4 + LEFT);
+        for (at, row) in wrap(value, style.width.saturating_sub(4 + LEFT)).iter().enumerate() {
+            out += &if at == 0 { format!("    {what:<LEFT$}{row}\n") } else { format!("{indent}{row}\n") };
+        }
+    };
+    if let Some(placed) = &suspect.place {
+        let package =
+            placed.place.package.as_ref().map(|name| format!(", package {name}")).unwrap_or_default();
+        line("where", &plain(&format!("{}  {}{package}", placed.place, placed.what)));
+    }
+    let alike = if suspect.holders > 1 {
+        format!("{} held alike, for one ", number_of(suspect.holders, "object", "objects"))
+    } else {
+        String::new()
+    };
+    line(
+        "holder",
+        &plain(&format!(
+            "{}, {alike}{} @{}, retains {}",
+            suspect.kind.name(),
+            heapsight_query::story::short_class(&suspect.class),
+            suspect.id,
+            bytes(suspect.retained_size)
+        )),
+    );
+    if subject.full {
+        for (at, step) in suspect.way.iter().enumerate() {
+            line(if at == 0 { "kept alive by" } else { "" }, &plain(&full_step(step)));
+        }
+    } else {
+        line("kept alive by", &plain(&story(&suspect.story)));
+    }
+    line("what stays", &plain(&parts(suspect)));
+    line("why", &format!("{}: {}", suspect.why, each_round(&suspect.counts)));
+    out
+}
+
+/// `+307, +307, +308`.
+fn each_round(counts: &[u64]) -> String {
+    counts.iter().map(|&n| signed_count(n as i64)).collect::<Vec<_>>().join(", ")
+}
+
+/// A story on one line.
+fn story(hops: &[Hop]) -> String {
+    let texts: Vec<String> = hops
+        .iter()
+        .map(|hop| match hop {
+            Hop::Step(text) => text.clone(),
+            Hop::Library(name, steps) => format!("({} in {name})", number_of(*steps as u64, "step", "steps")),
+        })
+        .collect();
+    texts.join(" -> ")
+}
+
+fn full_step(step: &Step) -> String {
+    let how = match step.link {
+        Link::Root => String::new(),
+        Link::Property => format!(".{} = ", step.edge),
+        Link::Entry => format!("[{}] = ", step.edge),
+        Link::Variable => format!("variable {} = ", step.edge),
+        Link::WeakMap => "WeakMap value = ".to_owned(),
+        Link::Internal => format!("({}) = ", step.edge),
+    };
+    let place = step.place.as_ref().map(|place| format!(" {}", place.short())).unwrap_or_default();
+    format!("{how}{} @{}{place}", cut(&step.name, 60), step.id)
+}
+
+/// What one member is made of, on average.
+fn parts(suspect: &Suspect) -> String {
+    let gained = suspect.count_growth().max(1);
+    let listed: Vec<String> = suspect
+        .parts
+        .iter()
+        .filter(|part| part.size > 0)
+        .take(PARTS)
+        .map(|part| format!("{} × {} ({})", count(part.counts.iter().sum()), part.class, bytes(part.size)))
+        .collect();
+    let rest = suspect.parts.iter().filter(|part| part.size > 0).count().saturating_sub(PARTS);
+    let rest = if rest > 0 {
+        format!(", {}", number_of(rest as u64, "other class", "other classes"))
+    } else {
+        String::new()
+    };
+    format!("{} each: {}{rest}", bytes(suspect.size_growth() / gained), listed.join(", "))
+}
+
+/// Breaks a line at spaces.
+fn wrap(text: &str, width: usize) -> Vec<String> {
+    use unicode_width::UnicodeWidthStr;
+    let mut rows: Vec<String> = Vec::new();
+    let mut row = String::new();
+    for word in text.split(' ') {
+        if !row.is_empty() && row.width() + 1 + word.width() > width.max(20) {
+            rows.push(std::mem::take(&mut row));
+        }
+        if !row.is_empty() {
+            row.push(' ');
+        }
+        row += word;
+    }
+    rows.push(row);
+    rows
+}
+
+fn aside_text(verdict: &Verdict, style: Style) -> String {
+    let totals = &verdict.totals;
+    let (Some(&first), Some(&last)) = (totals.first(), totals.last()) else { return String::new() };
+    let mut out = format!(
+        "\n{} {} -> {} ({})\n",
+        style.paint.bold("The heap:"),
+        bytes(first),
+        bytes(last),
+        signed_bytes(last as i64 - first as i64)
+    );
+    if verdict.set_aside.is_empty() {
+        if verdict.suspects.is_empty() {
+            out += "Nothing that is worth a line has stayed.\n";
+        }
+        return out;
+    }
+    out += &style.paint.bold("Grew too, and was set aside:\n");
+    for aside in &verdict.set_aside {
+        let name = cut(&plain(&aside.title), 44);
+        let each = each_round(&aside.counts);
+        out += &format!(
+            "  {:>10}  {name}  {}\n",
+            signed_bytes(aside.size as i64),
+            style.paint.dim(&format!("{each}: {}", aside.reason))
+        );
+    }
+    out
+}
+
+/// `leak --json`.
+pub fn json(verdict: &Verdict, subject: &Subject) -> Value {
+    let suspects: Vec<Value> =
+        verdict.suspects.iter().enumerate().map(|(at, suspect)| suspect_json(at + 1, suspect)).collect();
+    let rounds: Vec<Value> = verdict
+        .rounds
+        .iter()
+        .map(|round| json!({"requests": round.requests, "seconds": round.seconds}))
+        .collect();
+    json!({
+        "program": (!subject.program.is_empty()).then_some(&subject.program),
+        "by_id": verdict.by_id,
+        "rounds": rounds,
+        "total_sizes": verdict.totals,
+        "suspect_count": suspects.len(),
+        "suspects": suspects,
+        "set_aside": verdict.set_aside.iter().map(aside_json).collect::<Vec<_>>(),
+    })
+}
+
+fn suspect_json(rank: usize, suspect: &Suspect) -> Value {
+    let parts: Vec<Value> = suspect
+        .parts
+        .iter()
+        .map(|part| json!({"class": part.class, "counts": part.counts, "size": part.size}))
+        .collect();
+    json!({
+        "rank": rank,
+        "title": suspect.title,
+        "class": suspect.class,
+        "holder": suspect.kind.name(),
+        "holder_id": suspect.id,
+        "holder_count": suspect.holders,
+        "location": suspect.place.as_ref().map(|placed| location(&placed.place)),
+        "location_of": suspect.place.as_ref().map(|placed| &placed.what),
+        "counts": suspect.counts,
+        "counted_class": suspect.counted,
+        "count_growth": suspect.count_growth(),
+        "per_request": suspect.per_request,
+        "sizes": suspect.sizes,
+        "size_growth": suspect.size_growth(),
+        "retained_size": suspect.retained_size,
+        "parts": parts,
+        "path": path(&suspect.way),
+        "why": suspect.why,
+    })
+}
+
+/// A place as programs read it: line and column from 1.
+pub fn location(place: &Place) -> Value {
+    json!({"url": place.url, "line": place.line, "column": place.column, "package": place.package,
+        "generated": place.generated.as_deref().map(location)})
+}
+
+/// A whole way.
+pub fn path(way: &[Step]) -> Value {
+    way.iter()
+        .map(|step| {
+            json!({"edge": step.edge, "name": step.name, "id": step.id, "class": step.class,
+                "location": step.place.as_ref().map(location)})
+        })
+        .collect()
+}
+
+fn aside_json(aside: &SetAside) -> Value {
+    json!({"title": aside.title, "holder": aside.kind.name(), "counts": aside.counts, "size": aside.size,
+        "reason": aside.reason})
+}
