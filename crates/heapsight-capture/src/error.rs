@@ -67,6 +67,16 @@ impl CaptureError {
         Self::new(kind, what, error)
     }
 
+    /// A process is no more, though nobody here has ended it.
+    pub(crate) fn ended(pid: u32) -> Self {
+        Self::new(
+            Kind::Gone,
+            format!("process {pid} has ended during the capture"),
+            "it was killed, or exited, or crashed",
+        )
+        .hint("`dmesg` tells whether the kernel killed it for want of memory")
+    }
+
     /// The same with a hint.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {

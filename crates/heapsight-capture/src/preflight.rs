@@ -130,7 +130,8 @@ fn disk_free(output: &Path) -> Option<u64> {
 #[cfg(unix)]
 fn free_at(folder: &Path) -> Option<u64> {
     let fs = rustix::fs::statvfs(folder).ok()?;
-    Some(fs.f_bavail.saturating_mul(fs.f_frsize))
+    // File systems of the kernel (/proc, /sys) have no blocks at all; why they take no file is found when it is written.
+    (fs.f_blocks > 0).then(|| fs.f_bavail.saturating_mul(fs.f_frsize))
 }
 
 #[cfg(not(unix))]

@@ -391,8 +391,7 @@ impl Fork {
     /// What it means that a child ended without a report.
     fn died(&self, evaluator: &mut dyn Evaluate, number: i64, last_words: &str) -> Failure {
         if !self.target.lives() {
-            return CaptureError::new(Kind::Gone, self.failed(), "the process ended during the capture")
-                .into();
+            return CaptureError::ended(self.target.pid).into();
         }
         let mut status = -1;
         // The thread that has waited for the child says so a moment after the child is gone.

@@ -260,13 +260,7 @@ impl Session {
             }
             std::thread::sleep(Duration::from_millis(5));
         }
-        let pid = status.pid;
-        CaptureError::new(
-            Kind::Gone,
-            format!("process {pid} has ended"),
-            "it was killed, or exited, or crashed",
-        )
-        .hint("`dmesg` tells whether the kernel killed it for want of memory")
+        CaptureError::ended(status.pid)
     }
 
     fn thread_session(&self) -> Option<&str> {

@@ -118,19 +118,15 @@ fn compressed_files_and_a_stream_into_another_command() {
 #[test]
 fn a_program_that_is_started_for_the_capture_ends_with_it() {
     let cli = Cli::new();
-    let script = server(false) + "console.log('pid ' + process.pid);";
+    // What is started here has nothing on its standard input.
+    let script = server(false).replace("process.stdin.on('end', () => process.exit()).resume();", "");
     fs::write(cli.path().join("app.cjs"), script).unwrap();
     let node = runtimes::node(22);
     let args =
         ["snapshot", "--wait-for", "ready", "-o", "app.heapsnapshot", "--json", "--", node.to_str().unwrap()];
-    // Its standard input stays open as long as the command runs.
-    let ended = Running::new(
-        cli.command(&[&args[..], &["--inspect-port=0", "app.cjs"]].concat())
-            .stdin(Stdio::piped())
-            .spawn()
-            .unwrap(),
-    )
-    .end();
+    let ended =
+        Running::new(cli.command(&[&args[..], &["--inspect-port=0", "app.cjs"]].concat()).spawn().unwrap())
+            .end();
     assert_eq!(ended.code(), Some(0), "{ended:?}");
     let answer: Value = serde_json::from_str(&ended.out).unwrap();
     assert_eq!(answer["captures"][0]["method"], "fork", "{answer}");
