@@ -440,7 +440,7 @@ mod tests {
         assert!((550_000_000..650_000_000).contains(&fork.memory));
         assert!(fork.charged_to.contains("child"));
         let stable = prediction(Method::Fork, &Conditions { stable_ids: true, ..conditions() });
-        assert_eq!(stable.pause.abs_diff(fork.pause).as_millis(), 250);
+        assert_eq!(stable.pause.abs_diff(fork.pause).as_millis(), 600);
         let inspector = prediction(Method::Inspector, &conditions());
         assert_eq!((inspector.pause.as_secs(), inspector.memory), (6, 550_000_000));
         assert_eq!(inspector.verdict, Verdict::Warn);
