@@ -98,9 +98,15 @@ class Server:
         return self
 
     def __exit__(self, *_):
-        if self.process.poll() is None:
-            self.process.kill()
+        for end in (self.process.terminate, self.process.kill):
+            if self.process.poll() is None:
+                end()
+                try:
+                    self.process.wait(timeout=2)
+                except subprocess.TimeoutExpired:
+                    pass
         self.process.wait()
+        self.output.close()
 
 
 def bounded(command, seconds=LIMIT_S, **more):
@@ -371,7 +377,7 @@ def text_of(command):
 
 
 def verify(args, programs, runtimes):
-    """Bytes a request over five long rounds after a long warm-up, garbage collected before each reading.
+    """Bytes a request over four long rounds after a long warm-up, garbage collected before each reading.
 
     Medians decide, because the slots of arrays and tables come in steps: a leak grows by more than 30 bytes a request,
     what is clean by less than 20.
@@ -387,12 +393,12 @@ def verify(args, programs, runtimes):
                 out.touch()
                 options = ["--expose-gc", *STEADY_CODE, "-r", str(HERE / "probe.cjs")]
                 with Server(program, node, options, {"PROBE_OUT": str(out)}) as server:
-                    make_load(args, program, server, 8)
+                    make_load(args, program, server, 6)
                     readings = [reading(server, out)]
-                    for _ in range(5):
-                        make_load(args, program, server, 4)
+                    for _ in range(4):
+                        make_load(args, program, server, 3)
                         readings.append(reading(server, out))
-            growth = [round((b - a) / args.requests / 4) for a, b in zip(readings, readings[1:])]
+            growth = [round((b - a) / args.requests / 3) for a, b in zip(readings, readings[1:])]
             middle = statistics.median(growth)
             right = middle > 30 if program["leak"] else middle < 20
             bad += not right
