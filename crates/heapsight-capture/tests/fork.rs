@@ -465,7 +465,7 @@ fn a_target_that_ends_meanwhile_is_said_to_be_gone() {
         signal(pid, rustix::process::Signal::KILL);
     };
     let error = disturbed(&mut node, &Options::default(), kill).0.unwrap_err();
-    assert_eq!((error.kind, error.why.as_str()), (Kind::Gone, "the process ended during the capture"));
+    assert_eq!((error.kind, error.why.as_str()), (Kind::Gone, "it was killed, or exited, or crashed"));
 }
 
 fn load_error(node: &mut Node) -> CaptureError {

@@ -34,6 +34,8 @@ use crate::{
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Event {
+    /// What longer work goes on: "round 2 of 3". Captures do not say it; who takes several of them does.
+    Step(String),
     /// What is done now, in a few words: "V8 builds the graph".
     Doing(&'static str),
     /// How far it is.

@@ -1,28 +1,38 @@
 //! The command line of `leak`.
 
-use std::path::PathBuf;
+use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::Args as ClapArgs;
 
+use super::capture::duration;
+
 /// Name what leaks: what grows in every round, what holds it, and where that is in the code
 ///
-/// Give snapshots of one process, oldest first, with equal work between each two of them: three rounds, so four snapshots,
-/// are a good number. What holds something of every round is a leak; what fills, warms up or was under way is set aside,
-/// with the reason.
+/// With a running program, or one that is started here: warms it up, makes rounds of equal work, takes a snapshot around
+/// each, and compares them. With files: snapshots of one process, oldest first, with equal work between each two. What
+/// holds something of every round is a leak; what fills, warms up or was under way is set aside, with the reason.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "Examples:
-  heapsight leak 1.heapsnapshot 2.heapsnapshot 3.heapsnapshot 4.heapsnapshot
-  heapsight leak series/*.heapsnapshot --requests 1000          with growth per request
-  heapsight leak series/*.heapsnapshot --full                   the whole way to each holder
-  heapsight leak series/*.heapsnapshot --json
+  heapsight leak 4711 --load http://localhost:3000/ -n 1000 -c 5    hunt in a running process
+  heapsight leak --load http://localhost:3000/ -- node server.js    start it, hunt, end it
+  heapsight leak 4711 --during 'k6 run checkout.js'                 rounds of any command
+  heapsight leak 4711 --duration 1m                                 rounds of its real work, a minute each
+  heapsight leak 4711 --interactive                                 you do each round by hand
+  heapsight leak 1.heapsnapshot 2.heapsnapshot 3.heapsnapshot 4.heapsnapshot -n 1000
+  heapsight leak series/*.heapsnapshot --full                       the whole way to each holder
 
 Exit code 0 whether something leaks or not, 2 if the question could not be answered.")]
 pub(crate) struct Leak {
-    /// Snapshots of one process, oldest first
-    #[arg(value_name = "FILE", required = true, num_args = 2..)]
-    pub(crate) files: Vec<PathBuf>,
-    /// Requests between two snapshots
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    /// Snapshots of one process, oldest first; or a target: a process id, HOST:PORT of an inspector, its ws:// URL
+    #[arg(value_name = "FILE|TARGET", required_unless_present = "command", conflicts_with = "command")]
+    pub(crate) named: Vec<PathBuf>,
+    /// The program to start and to hunt in
+    #[arg(last = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<OsString>,
+    #[command(flatten)]
+    pub(crate) hunt: Hunt,
+    /// Requests of a round [default with --load: 1000]
+    #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) requests: Option<u64>,
     /// Show the whole way to each holder
     #[arg(long)]
@@ -30,4 +40,50 @@ pub(crate) struct Leak {
     /// Leaks to print [default: 5 for people, all for programs]
     #[arg(long, value_name = "N")]
     pub(crate) top: Option<usize>,
+}
+
+/// How a hunt in a running program goes.
+#[derive(Clone, Debug, ClapArgs)]
+#[command(next_help_heading = "Hunting in a running program")]
+pub(crate) struct Hunt {
+    /// A round is so many requests for this URL (-n, -c)
+    #[arg(long, value_name = "URL", conflicts_with_all = ["during", "duration", "interactive"])]
+    pub(crate) load: Option<String>,
+    /// A round is one run of this shell command
+    #[arg(long, value_name = "CMD", conflicts_with_all = ["duration", "interactive"])]
+    pub(crate) during: Option<String>,
+    /// A round is so long, with the work that the program does anyway
+    #[arg(long, value_name = "TIME", value_parser = duration, conflicts_with = "interactive")]
+    pub(crate) duration: Option<Duration>,
+    /// A round is what you do until you press Enter
+    #[arg(long)]
+    pub(crate) interactive: bool,
+    /// Rounds between snapshots
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=20))]
+    pub(crate) rounds: u32,
+    /// Rounds before the first snapshot
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(..=20))]
+    pub(crate) warm_up: u32,
+    /// Connections of --load
+    #[arg(short = 'c', long, value_name = "C", default_value_t = 5)]
+    pub(crate) connections: usize,
+    /// The isolate: main, or the number of a worker thread
+    #[arg(long, value_name = "main|N", default_value = "main")]
+    pub(crate) thread: String,
+    /// Wait for this text in the output of the started program, or until this URL answers
+    #[arg(long, value_name = "TEXT|URL")]
+    pub(crate) wait_for: Option<String>,
+    /// Give up what does not answer for so long
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
+    pub(crate) timeout: Duration,
+    /// Keep the snapshots in this folder
+    #[arg(long, value_name = "DIR")]
+    pub(crate) keep: Option<PathBuf>,
+}
+
+impl Hunt {
+    /// Whether it says what a round is.
+    pub(crate) fn has_rounds(&self) -> bool {
+        self.load.is_some() || self.during.is_some() || self.duration.is_some() || self.interactive
+    }
 }

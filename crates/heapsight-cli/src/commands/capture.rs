@@ -132,21 +132,31 @@ pub(super) fn meanwhile(during: &MeanwhileArgs, timeout: Duration) -> Result<Mea
     Ok(match (&during.during, &during.load) {
         (Some(command), _) => Meanwhile::command(command.clone()),
         (None, Some(url)) => {
-            let connections = u32::try_from(during.connections).unwrap_or(u32::MAX);
-            if connections == 0 || connections > http::MAX_CONNECTIONS || during.requests == 0 {
-                return Err(Failure::new(
-                    "a load has at least one request and one connection",
-                    format!("use -n 1000 -c 5; at most {} connections", http::MAX_CONNECTIONS),
-                ));
-            }
-            let mut options = http::Options::new(url.clone());
-            options.requests = Some(during.requests);
-            options.connections = connections;
-            options.ready_within = timeout;
-            Meanwhile::load(options)
+            Meanwhile::load(load_options(url, during.requests, during.connections, timeout)?)
         }
         (None, None) => Meanwhile::time(during.duration),
     })
+}
+
+/// A load of so many requests over so many connections.
+pub(super) fn load_options(
+    url: &str,
+    requests: u64,
+    connections: usize,
+    timeout: Duration,
+) -> Result<http::Options, Failure> {
+    let connections = u32::try_from(connections).unwrap_or(u32::MAX);
+    if connections == 0 || connections > http::MAX_CONNECTIONS || requests == 0 {
+        return Err(Failure::new(
+            "a load has at least one request and one connection",
+            format!("use -n 1000 -c 5; at most {} connections", http::MAX_CONNECTIONS),
+        ));
+    }
+    let mut options = http::Options::new(url.to_owned());
+    options.requests = Some(requests);
+    options.connections = connections;
+    options.ready_within = timeout;
+    Ok(options)
 }
 
 /// Whether standard output has what a program reads: the answer in JSON, or the capture itself.
@@ -169,6 +179,8 @@ pub(super) struct Display<'c> {
     context: &'c Context,
     bar: Option<ProgressBar>,
     doing: Mutex<(String, Instant)>,
+    /// What longer work this is part of.
+    step: Mutex<String>,
 }
 
 impl<'c> Display<'c> {
@@ -181,17 +193,24 @@ impl<'c> Display<'c> {
             bar.enable_steady_tick(Duration::from_millis(100));
             bar
         });
-        Self { context, bar, doing: Mutex::new((String::new(), Instant::now())) }
+        Self { context, bar, doing: Mutex::new((String::new(), Instant::now())), step: Mutex::default() }
     }
 
     pub(super) fn hear(&self, event: Event) {
         match event {
-            Event::Doing(text) => {
+            Event::Step(text) => {
                 if let Some(bar) = &self.bar {
-                    bar.set_message(text.to_owned());
+                    bar.set_message(text.clone());
                 }
-                *self.doing.lock().unwrap_or_else(PoisonError::into_inner) =
-                    (text.to_owned(), Instant::now());
+                *self.step.lock().unwrap_or_else(PoisonError::into_inner) = text;
+            }
+            Event::Doing(text) => {
+                let step = self.step.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                let text = if step.is_empty() { text.to_owned() } else { format!("{step}: {text}") };
+                if let Some(bar) = &self.bar {
+                    bar.set_message(text.clone());
+                }
+                *self.doing.lock().unwrap_or_else(PoisonError::into_inner) = (text, Instant::now());
             }
             Event::Progress { elapsed, bytes, live } => {
                 let Some(bar) = &self.bar else { return };

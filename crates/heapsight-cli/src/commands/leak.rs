@@ -1,29 +1,62 @@
 //! `heapsight leak`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use heapsight_capture::output::Metadata;
+use heapsight_capture::{output::Metadata, target::Target};
 use heapsight_query::leak::{self, Round, Verdict};
 use heapsight_report::leak::{self as report, Subject};
 
-use super::{Forms, write};
+use super::{
+    Forms,
+    hunt::{self, Hunted},
+    write,
+};
 use crate::{Answer, args::leak::Leak as Args, code::code_of, context::Context, failure::Failure};
 
 /// Leaks that a person wants to see at first.
 const MOST: usize = 5;
 
 pub(super) fn run(context: &Context, args: &Args) -> Result<Answer, Failure> {
-    let sides: Vec<Option<Metadata>> =
-        args.files.iter().map(|path| Metadata::of(path).ok().flatten()).collect();
-    let mut heaps = Vec::with_capacity(args.files.len());
-    for path in &args.files {
+    if is_hunt(args) {
+        let Hunted { files, rounds, .. } = &hunt::hunt(context, args)?;
+        return judged(context, args, files, |_| rounds.clone());
+    }
+    if args.named.len() < 2 {
+        return Err(Failure::new(
+            "one snapshot does not show what grows",
+            "give at least two of one process, oldest first; `heapsight suspects FILE` looks at one",
+        ));
+    }
+    let of_time = |sides: &[Option<Metadata>]| -> Vec<Round> {
+        sides.windows(2).map(|pair| Round { requests: args.requests, seconds: seconds(pair) }).collect()
+    };
+    judged(context, args, &args.named, of_time)
+}
+
+/// Whether the words name a program instead of files.
+fn is_hunt(args: &Args) -> bool {
+    let is_target = |name: &Path| {
+        !name.exists() && name.to_str().is_some_and(|text| text != "-" && Target::parse(text).is_ok())
+    };
+    !args.command.is_empty() || args.hunt.has_rounds() || (args.named.len() == 1 && is_target(&args.named[0]))
+}
+
+/// Opens snapshots, compares them and says what leaks.
+fn judged(
+    context: &Context,
+    args: &Args,
+    files: &[PathBuf],
+    rounds: impl FnOnce(&[Option<Metadata>]) -> Vec<Round>,
+) -> Result<Answer, Failure> {
+    let sides: Vec<Option<Metadata>> = files.iter().map(|path| Metadata::of(path).ok().flatten()).collect();
+    let mut heaps = Vec::with_capacity(files.len());
+    for path in files {
         let heap = context.open(path)?;
         context.note_damage(path, &heap.snapshot.warnings);
         heaps.push(heap);
     }
-    let rounds: Vec<Round> =
-        sides.windows(2).map(|pair| Round { requests: args.requests, seconds: seconds(pair) }).collect();
-    let code = match (args.files.last(), heaps.last()) {
+    let rounds = rounds(&sides);
+    let code = match (files.last(), heaps.last()) {
         (Some(path), Some(heap)) => code_of(path, heap),
         _ => heapsight_query::code::Code::none(),
     };

@@ -6,6 +6,7 @@ mod capture;
 mod diff;
 mod dominators;
 mod export;
+mod hunt;
 mod leak;
 mod ps;
 mod retainers;

@@ -1,0 +1,215 @@
+//! A hunt for leaks in a running program: rounds of equal work, with a snapshot around each.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicBool, Ordering},
+    time::{Duration, Instant},
+};
+
+use heapsight_capture::{
+    CaptureError, Kind,
+    load::{
+        command::{During, Exit, Pass},
+        http::{self, Load},
+    },
+    take::{Choice, Event, Monitor, Output, SnapshotOptions},
+};
+use heapsight_query::leak::Round;
+use heapsight_report::units;
+use tempfile::TempDir;
+
+use super::capture::{self, Subject};
+use crate::{
+    args::{
+        capture::From,
+        leak::{Hunt as Args, Leak},
+    },
+    context::Context,
+    failure::Failure,
+};
+
+/// Requests of a round if the user does not say.
+const REQUESTS: u64 = 1000;
+
+/// What is under way when a round ends has so long to end: answers, sockets, timers of a moment.
+const SETTLE: Duration = Duration::from_millis(400);
+
+/// Snapshots of a running program, with rounds of work between them.
+pub(super) struct Hunted {
+    /// Oldest first.
+    pub(super) files: Vec<PathBuf>,
+    /// The work between each two.
+    pub(super) rounds: Vec<Round>,
+    /// Goes with the snapshots, unless they are kept.
+    _folder: Option<TempDir>,
+}
+
+/// Hunts in a target, or in a program that is started for it.
+pub(super) fn hunt(context: &Context, args: &Leak) -> Result<Hunted, Failure> {
+    let stop = capture::stop_on_signals()?;
+    let how = &args.hunt;
+    if !how.has_rounds() {
+        return Err(Failure::new(
+            "nothing says what a round of work is",
+            "--load URL makes requests, --during CMD runs a command, --duration 1m waits, --interactive waits for you",
+        ));
+    }
+    let from = From {
+        named: args.named.first().map(|target| target.to_string_lossy().into_owned()),
+        command: args.command.clone(),
+        thread: how.thread.clone(),
+        wait_for: how.wait_for.clone(),
+        timeout: how.timeout,
+    };
+    let thread = capture::thread(&from)?;
+    let (path, folder) = folder(how.keep.as_deref())?;
+    let mut work = Work { args: how, requests: args.requests, thread, stop: &stop };
+    let mut subject = capture::subject(context, &from, &stop)?;
+    let (files, rounds) = capture::watched(context, &stop, |monitor| work.go(&mut subject, &path, monitor))
+        .map_err(|failure| subject.explained(failure))?;
+    subject.taker.close()?;
+    Ok(Hunted { files, rounds, _folder: folder })
+}
+
+/// Where the snapshots go.
+fn folder(keep: Option<&Path>) -> Result<(PathBuf, Option<TempDir>), Failure> {
+    let cannot = |path: &Path, error: &io::Error| {
+        Failure::new(
+            format!("cannot make {}: {error}", path.display()),
+            "the snapshots of a hunt need a folder: name another with --keep, or by TMPDIR",
+        )
+    };
+    if let Some(path) = keep {
+        fs::create_dir_all(path).map_err(|error| cannot(path, &error))?;
+        return Ok((path.to_owned(), None));
+    }
+    let folder = tempfile::Builder::new().prefix("heapsight-").tempdir();
+    let folder = folder.map_err(|error| cannot(&std::env::temp_dir(), &error))?;
+    Ok((folder.path().to_owned(), Some(folder)))
+}
+
+struct Work<'a> {
+    args: &'a Args,
+    requests: Option<u64>,
+    thread: u32,
+    stop: &'a AtomicBool,
+}
+
+impl Work<'_> {
+    fn go(
+        &mut self,
+        subject: &mut Subject,
+        folder: &Path,
+        monitor: &Monitor<'_>,
+    ) -> Result<(Vec<PathBuf>, Vec<Round>), Failure> {
+        for turn in 1..=self.args.warm_up {
+            self.round(&format!("warm-up {turn} of {}", self.args.warm_up), monitor)?;
+        }
+        let mut files = vec![self.snapshot(subject, folder, 0, monitor)?];
+        let mut rounds = Vec::new();
+        for turn in 1..=self.args.rounds {
+            let begun = Instant::now();
+            let requests = self.round(&format!("round {turn} of {}", self.args.rounds), monitor)?;
+            rounds.push(Round { requests, seconds: Some(begun.elapsed().as_secs_f64()) });
+            files.push(self.snapshot(subject, folder, turn, monitor)?);
+        }
+        Ok((files, rounds))
+    }
+
+    fn snapshot(
+        &self,
+        subject: &mut Subject,
+        folder: &Path,
+        turn: u32,
+        monitor: &Monitor<'_>,
+    ) -> Result<PathBuf, Failure> {
+        capture::pause(SETTLE, self.stop);
+        self.go_on()?;
+        let options = SnapshotOptions {
+            method: Choice::Auto,
+            thread: self.thread,
+            gc: false,
+            stable_ids: true,
+            force: false,
+            output: Output { path: Some(folder.join(format!("round-{turn}.heapsnapshot"))), force: true },
+        };
+        let taken = subject.taker.snapshot(&options, None, monitor)?;
+        taken.written.path.ok_or_else(|| Failure::plain("the snapshot has no file"))
+    }
+
+    /// One round of work. Gives its requests, if they are known.
+    fn round(&self, name: &str, monitor: &Monitor<'_>) -> Result<Option<u64>, Failure> {
+        self.go_on()?;
+        let say = |text: String| (monitor.event)(Event::Step(text));
+        if let Some(url) = &self.args.load {
+            let wanted = self.requests.unwrap_or(REQUESTS);
+            return self.load(url, wanted, &mut |progress| {
+                say(format!(
+                    "{name}: {} of {} requests",
+                    units::count(progress.requests),
+                    units::count(wanted)
+                ));
+            });
+        }
+        if let Some(command) = &self.args.during {
+            say(format!("{name}: {command}"));
+            self.command(command)?;
+        } else if let Some(duration) = self.args.duration {
+            say(format!("{name}, {}", capture::time(duration)));
+            capture::pause(duration, self.stop);
+        } else {
+            (monitor.event)(Event::Note(format!("{name}: do the same as in every round, then press Enter")));
+            let read = io::stdin().read_line(&mut String::new());
+            if !read.is_ok_and(|bytes| bytes > 0) {
+                return Err(Failure::new(
+                    "standard input has ended before the last round",
+                    "an interactive hunt needs a terminal; --during CMD and --duration TIME do without",
+                ));
+            }
+        }
+        self.go_on()?;
+        Ok(self.requests)
+    }
+
+    fn load(
+        &self,
+        url: &str,
+        requests: u64,
+        progress: &mut dyn FnMut(&http::Progress),
+    ) -> Result<Option<u64>, Failure> {
+        let options = capture::load_options(url, requests, self.args.connections, self.args.timeout)?;
+        let report = Load::start(&options, self.stop)?.wait(self.stop, progress);
+        self.go_on()?;
+        if report.failed * 2 > report.requests {
+            let why = report.failures.iter().max_by_key(|(_, count)| **count);
+            let why = why.map(|(why, _)| format!(": {why}")).unwrap_or_default();
+            return Err(Failure::new(
+                format!("{} of {} requests for {url} failed{why}", report.failed, report.requests),
+                "a round of failures is no work: check the URL, or use --during with a load tool that signs in",
+            ));
+        }
+        Ok(Some(report.requests))
+    }
+
+    fn command(&self, command: &str) -> Result<(), Failure> {
+        let mut during = During::start(command, Pass::Stderr, Pass::Inherit)?;
+        let exit = during.wait(None, self.stop);
+        let exit: Exit = exit.unwrap_or_else(|| during.end());
+        self.go_on()?;
+        if !exit.success() {
+            return Err(Failure::new(
+                format!("the command of --during failed: `{command}` {exit}"),
+                "a round that fails is no work: run the command by itself first",
+            ));
+        }
+        Ok(())
+    }
+
+    fn go_on(&self) -> Result<(), Failure> {
+        if self.stop.load(Ordering::Relaxed) {
+            return Err(CaptureError::new(Kind::Interrupted, "the hunt was called off", "").into());
+        }
+        Ok(())
+    }
+}
