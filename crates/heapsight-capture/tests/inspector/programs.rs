@@ -202,11 +202,14 @@ pub(crate) fn count(snapshot: &Snapshot, class: &str) -> usize {
     nodes.filter(is).filter(instance).count()
 }
 
+/// The bytes of one connection.
+type Record = Arc<Mutex<Vec<u8>>>;
+
 /// Stands between client and target: remembers what the target sent, and may cut the line.
 pub(crate) struct Proxy {
     pub port: u16,
     /// One text for each connection.
-    recorded: Arc<Mutex<Vec<Arc<Mutex<Vec<u8>>>>>>,
+    recorded: Arc<Mutex<Vec<Record>>>,
     cut_after: Arc<AtomicU64>,
     ended: Arc<AtomicBool>,
 }
