@@ -47,7 +47,7 @@ def leak_command(args, program, server):
 
 def leak_files_command(args, program, files):
     """The same question on snapshots that were taken around equal rounds of load."""
-    return [args.heapsight, "leak", *files, "-n", str(args.requests), "--json"]
+    return [args.heapsight, "leak", *files, "--requests", str(args.requests), "--json"]
 
 
 def load_options(args, program, server):
@@ -75,7 +75,8 @@ class Server:
         self.program = program
         self.output = tempfile.TemporaryFile()
         self.process = subprocess.Popen(
-            [node, *options, *program["command"]],
+            # Not V8's port 9229 when its inspector is opened: other programs of the machine may have it.
+            [node, "--inspect-port=0", *options, *program["command"]],
             cwd=PROGRAMS / program["name"],
             env=dict(os.environ, PORT="0", NODE_ENV="production", **(env or {})),
             stdin=subprocess.DEVNULL,
@@ -223,10 +224,13 @@ def take_series(args, program, node, folder):
     """Warms up, then ROUNDS + 1 snapshots whose ids can be compared, with a round of load between each two."""
     command = [args.heapsight, "snapshot", None, "--stable-ids", "--repeat", str(ROUNDS + 1)]
     with Server(program, node) as server:
+        start = time.monotonic()
         make_load(args, program, server)
+        # The next snapshot must not begin before its round of load has ended.
+        every = max(args.every, round(2 * (time.monotonic() - start)) + 1)
         time.sleep(0.5)
         command[2] = str(server.pid)
-        command += ["--every", f"{args.every}s", "-o", str(folder), "--quiet", *thread(program)]
+        command += ["--every", f"{every}s", "-o", str(folder), "--quiet", *thread(program)]
         run = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
         )
@@ -240,8 +244,8 @@ def take_series(args, program, node, folder):
                 if done <= ROUNDS:
                     start = time.monotonic()
                     make_load(args, program, server)
-                    if time.monotonic() - start > args.every - 0.5:
-                        raise RuntimeError(f"a round of {program['name']} takes longer than --every allows")
+                    if time.monotonic() - start > every - 0.2:
+                        raise RuntimeError(f"a round of {program['name']} took longer than the {every} s between snapshots")
             run.wait(timeout=READY_S)
         finally:
             end(run)
@@ -272,8 +276,8 @@ def hunt_memlab(args, program, node, series, *options):
         env = dict(os.environ, COLUMNS="120", LINES="40")
         code, output, errors, took = bounded(command, LIMIT_S, env=env, cwd=work)
     row = {"seconds": took}
-    output = re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", output)
-    clusters = re.split(r"^-+Similar leaks in this run.*$", output, flags=re.MULTILINE)[1:]
+    said = re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", f"{output}\n{errors}")
+    clusters = re.split(r"^-+Similar leaks in this run.*$", said, flags=re.MULTILINE)[1:]
     if code is None:
         return row | {"failed": f"not done after {LIMIT_S} s"}
     if code != 0:
@@ -507,7 +511,7 @@ def main():
     parser.add_argument("--ways", default="live", help="live, files, memlab, memlab-all; default live")
     parser.add_argument("--requests", type=int, default=307, help="requests a round")
     parser.add_argument("--connections", type=int, default=5)
-    parser.add_argument("--every", type=float, default=3, help="seconds between the snapshots of a series")
+    parser.add_argument("--every", type=float, default=3, help="least seconds between the snapshots of a series")
     parser.add_argument("--heapsight", default=str(ROOT / "target/release/heapsight"))
     parser.add_argument("--keep", help="a folder that keeps the series of snapshots; found there again, they are not taken anew")
     parser.add_argument("--name", help="write runs/NAME-leaks/")
