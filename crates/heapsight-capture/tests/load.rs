@@ -294,6 +294,23 @@ fn a_stop_does_not_wait_for_a_stalled_server() {
 }
 
 #[test]
+fn requests_are_numbered_where_the_url_says_so() {
+    let server = Server::start();
+    let options = Options {
+        requests: Some(20),
+        connections: 3,
+        first: 101,
+        ..Options::new(server.url("/item?id={n}&again={n}"))
+    };
+    assert_eq!(Load::start(&options, &NEVER).unwrap().wait(&NEVER, |_| ()).requests, 20);
+    for number in 101..=120 {
+        // The first is asked for twice: it is the one that was waited for.
+        let times = if number == 101 { 2 } else { 1 };
+        assert_eq!(server.count(&format!("/item?id={number}&again={number}")), times, "{number}");
+    }
+}
+
+#[test]
 fn it_begins_when_the_url_answers() {
     let server = Server::start();
     let options = Options { requests: Some(1), ..Options::new(server.url("/warming")) };

@@ -6,6 +6,7 @@
 //! behind a port-forward, and TLS would be another library.
 
 use std::{
+    borrow::Cow,
     collections::BTreeMap,
     fmt, io,
     sync::{
@@ -36,8 +37,10 @@ const AFTER_FAILURE: Duration = Duration::from_millis(10);
 /// What is asked how often.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The `http://` URL.
+    /// The `http://` URL. `{n}` in it becomes the number of the request.
     pub url: String,
+    /// The number of the first request.
+    pub first: u64,
     /// How many requests; nothing is as many as fit into the duration.
     pub requests: Option<u64>,
     /// How long; nothing is until all requests are done.
@@ -59,6 +62,7 @@ impl Options {
     pub fn new(url: impl Into<String>) -> Self {
         Self {
             url: url.into(),
+            first: 1,
             requests: None,
             duration: None,
             connections: 1,
@@ -181,6 +185,8 @@ struct Shared {
     stop: AtomicBool,
     /// Requests that may still begin.
     left: AtomicU64,
+    /// The number of the next request.
+    next: AtomicU64,
     deadline: Instant,
     slow: Duration,
     /// One for each connection, so that they never wait for each other.
@@ -262,7 +268,8 @@ impl Load {
     /// The URL is none that can be asked; neither count nor duration is given; the URL does not answer in time;
     /// interrupted.
     pub fn start(options: &Options, stop: &AtomicBool) -> Result<Self> {
-        checked_url(&options.url)?;
+        let first = numbered(&options.url, options.first);
+        checked_url(&first)?;
         let refused = |why: &str| CaptureError::new(Kind::Other, "cannot start the load", why);
         if options.requests.is_none() && options.duration.is_none() {
             return Err(
@@ -274,7 +281,7 @@ impl Load {
                 refused(&format!("the number of connections must be 1 to {MAX_CONNECTIONS}")).hint("use -c")
             );
         }
-        wait::url(&options.url, options.ready_within, None, stop)?;
+        wait::url(&first, options.ready_within, None, stop)?;
         let connections = options.requests.map_or(options.connections, |n| {
             u32::try_from(n).unwrap_or(u32::MAX).clamp(1, options.connections)
         });
@@ -283,6 +290,7 @@ impl Load {
         let shared = Arc::new(Shared {
             stop: AtomicBool::new(false),
             left: AtomicU64::new(options.requests.unwrap_or(u64::MAX)),
+            next: AtomicU64::new(options.first),
             deadline: started + options.duration.unwrap_or(MAX_DURATION).min(MAX_DURATION),
             slow: options.slow,
             slots: (0..connections).map(|_| slot()).collect(),
@@ -476,7 +484,8 @@ impl Worker {
 
     /// One request and its whole answer: status and length of the body.
     fn request(&self) -> std::result::Result<(u16, u64), Failure> {
-        let mut request = self.agent.get(&self.url);
+        let number = self.shared.next.fetch_add(1, Ordering::Relaxed);
+        let mut request = self.agent.get(numbered(&self.url, number).as_ref());
         for (name, value) in &self.headers {
             request = request.header(name, value);
         }
@@ -501,6 +510,11 @@ pub(super) fn agent(timeout: Duration) -> ureq::Agent {
         .user_agent(concat!("heapsight/", env!("CARGO_PKG_VERSION")))
         .build()
         .new_agent()
+}
+
+/// The URL of a request.
+fn numbered(url: &str, number: u64) -> Cow<'_, str> {
+    if url.contains("{n}") { url.replace("{n}", &number.to_string()).into() } else { url.into() }
 }
 
 /// Whether a URL can be asked.

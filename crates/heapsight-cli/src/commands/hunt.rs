@@ -1,6 +1,7 @@
 //! A hunt for leaks in a running program: rounds of equal work, with a snapshot around each.
 
 use std::{
+    cell::Cell,
     fs, io,
     path::{Path, PathBuf},
     sync::atomic::{AtomicBool, Ordering},
@@ -64,7 +65,7 @@ pub(super) fn hunt(context: &Context, args: &Leak) -> Result<Hunted, Failure> {
     };
     let thread = capture::thread(&from)?;
     let (path, folder) = folder(how.keep.as_deref())?;
-    let mut work = Work { args: how, requests: args.requests, thread, stop: &stop };
+    let work = Work { args: how, requests: args.requests, thread, stop: &stop, asked: Cell::new(0) };
     let mut subject = capture::subject(context, &from, &stop)?;
     let (files, rounds) = capture::watched(context, &stop, |monitor| work.go(&mut subject, &path, monitor))
         .map_err(|failure| subject.explained(failure))?;
@@ -94,11 +95,13 @@ struct Work<'a> {
     requests: Option<u64>,
     thread: u32,
     stop: &'a AtomicBool,
+    /// Requests of all rounds so far.
+    asked: Cell<u64>,
 }
 
 impl Work<'_> {
     fn go(
-        &mut self,
+        &self,
         subject: &mut Subject,
         folder: &Path,
         monitor: &Monitor<'_>,
@@ -178,8 +181,10 @@ impl Work<'_> {
         requests: u64,
         progress: &mut dyn FnMut(&http::Progress),
     ) -> Result<Option<u64>, Failure> {
-        let options = capture::load_options(url, requests, self.args.connections, self.args.timeout)?;
+        let mut options = capture::load_options(url, requests, self.args.connections, self.args.timeout)?;
+        options.first = self.asked.get() + 1;
         let report = Load::start(&options, self.stop)?.wait(self.stop, progress);
+        self.asked.set(options.first + report.requests);
         self.go_on()?;
         if report.failed * 2 > report.requests {
             let why = report.failures.iter().max_by_key(|(_, count)| **count);
