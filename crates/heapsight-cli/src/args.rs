@@ -1,6 +1,7 @@
 //! The command line. Doc comments are the help.
 
 pub(crate) mod capture;
+pub(crate) mod explain;
 pub(crate) mod leak;
 
 use std::path::PathBuf;
@@ -104,6 +105,8 @@ pub(crate) enum Command {
     Strings(Strings),
     Allocations(Allocations),
     Search(Search),
+    Packages(explain::Packages),
+    Query(explain::Query),
     Export(Export),
     Validate(Validate),
     Ps(Ps),

@@ -8,7 +8,9 @@ mod dominators;
 mod export;
 mod hunt;
 mod leak;
+mod packages;
 mod ps;
+mod query;
 mod retainers;
 mod sample;
 mod search;
@@ -49,6 +51,8 @@ pub(crate) fn run(args: Args) -> Result<Answer, Failure> {
         Command::Strings(args) => strings::run(&context, &args),
         Command::Allocations(args) => allocations::run(&context, &args),
         Command::Search(args) => search::run(&context, &args),
+        Command::Packages(args) => packages::run(&context, &args),
+        Command::Query(args) => query::run(&context, &args),
         Command::Export(args) => export::run(&context, &args),
         Command::Validate(args) => validate::run(&context, &args),
         Command::Ps(args) => ps::run(&context, &args),

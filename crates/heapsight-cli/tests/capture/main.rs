@@ -4,6 +4,7 @@
 
 mod bad;
 mod broken_off;
+mod code;
 mod command;
 mod matrix;
 mod programs;

@@ -5,6 +5,8 @@
 //! side file that the capture left, and else from the snapshot itself, which has the URL of each script whose functions
 //! are alive.
 
+mod files;
+mod map;
 mod package;
 mod place;
 
@@ -12,10 +14,12 @@ use std::sync::OnceLock;
 
 use heapsight_analysis::{Heap, dead_variables::script_name};
 use heapsight_snapshot::{EdgeKind, Location, NodeKind, Snapshot};
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use files::{Budget, Mapped, map_of};
 
 pub use package::package_of;
-pub use place::Place;
+pub use place::{Place, shown};
 
 /// A script of a capture.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,16 +28,28 @@ pub struct Script {
     pub id: u64,
     /// Its URL or path; empty for one without.
     pub url: String,
-    /// Where its source map is, if it has one: a URL, relative to the script's. Of a `data:` URL the beginning is enough.
+    /// Where its source map is: a URL, relative to the script's. Of a `data:` URL the beginning is enough, the rest is in
+    /// the script. `None` if it has no map, empty if that is not known.
     pub source_map_url: Option<String>,
 }
+
+/// A script and its map, which is read when it is needed first.
+#[derive(Debug)]
+struct Known {
+    script: Script,
+    map: OnceLock<Option<Mapped>>,
+}
+
+/// Scripts by number.
+type Scripts = FxHashMap<u64, Known>;
 
 /// The scripts of one capture. Places are asked for with the heap of that capture.
 #[derive(Debug, Default)]
 pub struct Code {
-    scripts: FxHashMap<u64, Script>,
+    scripts: Scripts,
     /// Scripts that only the snapshot names; found when one is asked for first.
-    of_heap: OnceLock<FxHashMap<u64, Script>>,
+    of_heap: OnceLock<Scripts>,
+    budget: Budget,
 }
 
 impl Code {
@@ -44,29 +60,41 @@ impl Code {
 
     /// Knows these scripts.
     pub fn new(scripts: Vec<Script>) -> Self {
-        let scripts = scripts.into_iter().map(|script| (script.id, script)).collect();
-        Self { scripts, of_heap: OnceLock::new() }
+        Self { scripts: by_id(scripts), ..Self::default() }
     }
 
     /// Where a closure stands, or the constructor of an object. `None` for what is no code of a script that is known by
-    /// name. Linear in the number of the object's references; the first call may go over all locations once.
+    /// name. Linear in the number of the object's references; the first call may go over all locations once, and the first
+    /// for a script reads its source map.
     pub fn place(&self, heap: &Heap, node: u32) -> Option<Place> {
         self.at(heap, location(heap, node)?)
     }
 
     /// What a location of the snapshot means.
     pub fn at(&self, heap: &Heap, location: Location) -> Option<Place> {
-        let script = self.script(heap, u64::from(location.script_id)).filter(|s| !s.url.is_empty())?;
-        Some(Place::in_script(&script.url, location.line, location.column))
+        let known = self.known(heap, u64::from(location.script_id))?;
+        let generated = Place::in_script(&known.script.url, location.line, location.column);
+        let mapped = known.map.get_or_init(|| map_of(&known.script, &self.budget));
+        let original =
+            mapped.as_ref().and_then(|m| Some((m, m.map.original(location.line, location.column)?)));
+        let Some((mapped, original)) = original else { return Some(generated) };
+        let mut place = Place::in_script(&mapped.source(original.source), original.line, original.column);
+        place.package = place.package.or_else(|| generated.package.clone());
+        place.generated = Some(Box::new(generated));
+        Some(place)
     }
 
-    /// The script of a number.
-    fn script(&self, heap: &Heap, id: u64) -> Option<&Script> {
+    /// The script of a number, if it has a name.
+    fn known(&self, heap: &Heap, id: u64) -> Option<&Known> {
         self.scripts
             .get(&id)
-            .filter(|script| !script.url.is_empty())
-            .or_else(|| self.of_heap.get_or_init(|| scripts_of(heap)).get(&id))
+            .filter(|known| !known.script.url.is_empty())
+            .or_else(|| self.of_heap.get_or_init(|| by_id(scripts_of(heap))).get(&id))
     }
+}
+
+fn by_id(scripts: Vec<Script>) -> Scripts {
+    scripts.into_iter().map(|script| (script.id, Known { script, map: OnceLock::new() })).collect()
 }
 
 /// The location of a closure, or of an object's constructor. V8 writes one for most objects that have one; for the others
@@ -84,7 +112,7 @@ pub fn location(heap: &Heap, node: u32) -> Option<Location> {
     })
 }
 
-/// The constructor of an object: what its map says, or its prototype.
+/// The constructor of an object: its own if it is a prototype, or what its map or its prototype says.
 fn constructor(heap: &Heap, node: u32) -> Option<u32> {
     let snapshot = &heap.snapshot;
     let closure = |ord: &u32| snapshot.node_kind(*ord) == NodeKind::CLOSURE;
@@ -93,13 +121,17 @@ fn constructor(heap: &Heap, node: u32) -> Option<u32> {
         let is = |&e: &usize| snapshot.edge_kind(e) == kind && name.is(snapshot.edges.name[e]);
         snapshot.edges_of(node).find(is).map(|e| snapshot.edges.to[e])
     };
-    named(EdgeKind::INTERNAL, &literals.map)
-        .and_then(|map| snapshot.internal_edge(map, "constructor"))
-        .filter(closure)
-        .or_else(|| {
-            let prototype = named(EdgeKind::PROPERTY, &literals.proto)?;
-            property(snapshot, prototype, "constructor").filter(closure)
-        })
+    // A prototype stands where its class does.
+    let own = property(snapshot, node, "constructor").filter(closure);
+    own.or_else(|| {
+        named(EdgeKind::INTERNAL, &literals.map)
+            .and_then(|map| snapshot.internal_edge(map, "constructor"))
+            .filter(closure)
+    })
+    .or_else(|| {
+        let prototype = named(EdgeKind::PROPERTY, &literals.proto)?;
+        property(snapshot, prototype, "constructor").filter(closure)
+    })
 }
 
 /// The value of a property.
@@ -112,27 +144,34 @@ fn property(snapshot: &Snapshot, ord: u32, name: &str) -> Option<u32> {
         .map(|e| snapshot.edges.to[e])
 }
 
-/// The scripts that the functions of a heap name. Linear in the number of locations.
-fn scripts_of(heap: &Heap) -> FxHashMap<u64, Script> {
+/// The scripts that the functions of a heap name. Whether they have source maps is not known. Linear in the number of
+/// locations.
+fn scripts_of(heap: &Heap) -> Vec<Script> {
     let snapshot = &heap.snapshot;
     let locations = &snapshot.locations;
-    let mut scripts = FxHashMap::default();
+    let mut seen = FxHashSet::default();
+    let mut scripts = Vec::new();
     for (position, &ord) in locations.nodes.iter().enumerate() {
         let id = u64::from(locations.script_ids[position]);
-        if snapshot.node_kind(ord) != NodeKind::CLOSURE || scripts.contains_key(&id) {
+        if snapshot.node_kind(ord) != NodeKind::CLOSURE || seen.contains(&id) {
             continue;
         }
         let script = snapshot
             .internal_edge(ord, "shared")
             .and_then(|function| snapshot.internal_edge(function, "script"));
-        if let Some(script) = script {
-            let name = snapshot.internal_edge(script, "name").filter(|&n| snapshot.node_kind(n).is_string());
-            // Later versions of V8 name the node of the script as well.
-            let url = name.map_or_else(|| script_name(heap, script), |n| heap.names().node(n).into_owned());
-            if !url.is_empty() {
-                scripts.insert(id, Script { id, url, source_map_url: None });
-            }
+        let url = script.map(|script| script_url(heap, script)).unwrap_or_default();
+        if !url.is_empty() {
+            seen.insert(id);
+            scripts.push(Script { id, url, source_map_url: Some(String::new()) });
         }
     }
     scripts
+}
+
+/// The URL or path of a script's node; empty if it has none.
+pub fn script_url(heap: &Heap, script: u32) -> String {
+    let snapshot = &heap.snapshot;
+    let name = snapshot.internal_edge(script, "name").filter(|&n| snapshot.node_kind(n).is_string());
+    // Later versions of V8 name the node of the script as well.
+    name.map_or_else(|| script_name(heap, script), |n| heap.names().node(n).into_owned())
 }

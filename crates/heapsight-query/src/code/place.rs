@@ -46,7 +46,7 @@ impl fmt::Display for Place {
 }
 
 /// A URL as people are shown it: the path of a file, everything else as it is.
-pub(super) fn shown(url: &str) -> String {
+pub fn shown(url: &str) -> String {
     match url.strip_prefix("file://") {
         Some(path) => {
             let path = decoded(path);

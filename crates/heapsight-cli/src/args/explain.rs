@@ -1,0 +1,51 @@
+//! Arguments of the commands that explain more than one object: packages and queries.
+
+use std::path::PathBuf;
+
+use clap::Args as ClapArgs;
+
+use super::Top;
+
+/// Whose memory it is: bytes by npm package, or by source file
+///
+/// An object belongs to the file of its function or class, or else to what alone keeps it alive. Each byte is counted
+/// once: the sizes add up to the heap. The retained size is what would go with all that belongs to a package.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "Examples:
+  heapsight packages app.heapsnapshot
+  heapsight packages app.heapsnapshot --files --top 10
+  heapsight packages app.heapsnapshot --json
+
+(program) is the program's own files, (nobody) what no file can be named for.")]
+pub(crate) struct Packages {
+    /// Snapshot or timeline; `-` is standard input
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// One row a source file
+    #[arg(long)]
+    pub(crate) files: bool,
+    #[command(flatten)]
+    pub(crate) top: Top,
+}
+
+/// Objects that fit a condition, or sums of them
+///
+/// A query is: [select COLUMNS [where]] [CONDITIONS] [group by FIELD] [order by FIELDS] [limit N]. Fields are id, class,
+/// name, type, self, retained, distance, detached, edges, retainers, package, file and source.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "Examples:
+  heapsight query app.heapsnapshot 'class == \"Session\" and retained > 1MB order by retained desc limit 20'
+  heapsight query app.heapsnapshot 'type == \"closure\" and package == \"express\" limit 5'
+  heapsight query app.heapsnapshot 'name ~ /^Bearer / and not detached'
+  heapsight query app.heapsnapshot 'class in (\"Map\", \"Set\") group by package'
+  heapsight query app.heapsnapshot 'select id, source, retained where type == \"closure\"'
+
+Exit code 1 if nothing fits.")]
+pub(crate) struct Query {
+    /// Snapshot or timeline; `-` is standard input
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// The query
+    #[arg(value_name = "QUERY")]
+    pub(crate) query: String,
+}

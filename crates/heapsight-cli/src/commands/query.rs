@@ -1,0 +1,27 @@
+//! `heapsight query`.
+
+use heapsight_query::language;
+use heapsight_report::query;
+
+use super::{Forms, write};
+use crate::{Answer, args::explain::Query as Args, code::code_of, context::Context, failure::Failure};
+
+pub(super) fn run(context: &Context, args: &Args) -> Result<Answer, Failure> {
+    // Before the file is opened, which may take a while.
+    let parsed = language::parse(&args.query).map_err(|error| {
+        let what = format!("the query is wrong: {error}\n{}", error.picture(&args.query));
+        Failure::new(what, error.hint.unwrap_or_else(|| "`heapsight query --help` has examples".to_owned()))
+    })?;
+    let heap = context.open(&args.file)?;
+    context.note_damage(&args.file, &heap.snapshot.warnings);
+    let answer = language::evaluate(&heap, &code_of(&args.file, &heap), &parsed);
+    write(
+        context,
+        Forms {
+            json: &|| query::answer(&answer, &parsed.to_string()),
+            text: &|| query::answer_text(&answer, context.style()),
+            table: Some(&|| query::answer_table(&answer)),
+        },
+    )?;
+    Ok(if answer.count == 0 { Answer::No } else { Answer::Yes })
+}
