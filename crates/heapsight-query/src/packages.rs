@@ -127,7 +127,7 @@ fn constructed(heap: &Heap, files: &mut Files<'_>, of: &mut [u32]) {
 /// Scripts and their compiled functions.
 fn compiled(heap: &Heap, files: &mut Files<'_>, of: &mut [u32]) {
     let snapshot = &heap.snapshot;
-    let names = snapshot.strings.find("script");
+    let names: Vec<u32> = code::SCRIPT_EDGES.iter().flat_map(|name| snapshot.strings.find(name)).collect();
     let mut by_script: FxHashMap<u32, u32> = FxHashMap::default();
     for ord in 0..snapshot.node_count() as u32 {
         if snapshot.node_kind(ord) != NodeKind::CODE {

@@ -21,6 +21,9 @@ use files::{Budget, Mapped, map_of};
 pub use package::package_of;
 pub use place::{Place, shown};
 
+/// What V8 calls the reference from a compiled function to its script: now, and before version 12.
+pub(crate) const SCRIPT_EDGES: [&str; 2] = ["script", "script_or_debug_info"];
+
 /// A script of a capture.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Script {
@@ -158,7 +161,7 @@ fn scripts_of(heap: &Heap) -> Vec<Script> {
         }
         let script = snapshot
             .internal_edge(ord, "shared")
-            .and_then(|function| snapshot.internal_edge(function, "script"));
+            .and_then(|function| SCRIPT_EDGES.iter().find_map(|name| snapshot.internal_edge(function, name)));
         let url = script.map(|script| script_url(heap, script)).unwrap_or_default();
         if !url.is_empty() {
             seen.insert(id);
