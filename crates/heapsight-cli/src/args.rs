@@ -107,6 +107,7 @@ pub(crate) enum Command {
     Search(Search),
     Packages(explain::Packages),
     Query(explain::Query),
+    Mcp(explain::Mcp),
     Export(Export),
     Validate(Validate),
     Ps(Ps),

@@ -119,6 +119,16 @@ impl Context {
         result.map_err(|error| Failure::open(&source, &error))
     }
 
+    /// The index folder.
+    pub(crate) fn cache(&self) -> Option<&Cache> {
+        self.cache.as_ref()
+    }
+
+    /// Threads to use; 0 is one for each core.
+    pub(crate) fn threads(&self) -> usize {
+        self.global.threads
+    }
+
     /// Where a capture goes: `-o`, which for captures names the file and not the answer.
     pub(crate) fn capture_output(&self) -> heapsight_capture::take::Output {
         heapsight_capture::take::Output { path: self.global.output.clone(), force: self.global.force }

@@ -117,10 +117,11 @@ fn constructed(heap: &Heap, files: &mut Files<'_>, of: &mut [u32]) {
         }
         let is_map =
             |&e: &usize| snapshot.edge_kind(e) == EdgeKind::INTERNAL && map_edge.is(snapshot.edges.name[e]);
-        let Some(map) = snapshot.edges_of(ord).find(is_map).map(|e| snapshot.edges.to[e]) else { continue };
-        of[ord as usize] = *by_map
-            .entry(map)
-            .or_insert_with(|| code::location(heap, ord).map_or(NOBODY, |location| files.at(location)));
+        let mut find = || code::location(heap, ord).map_or(NOBODY, |location| files.at(location));
+        of[ord as usize] = match snapshot.edges_of(ord).find(is_map) {
+            Some(edge) => *by_map.entry(snapshot.edges.to[edge]).or_insert_with(find),
+            None => find(),
+        };
     }
 }
 

@@ -1,5 +1,4 @@
 //! The query language: what it understands, what it says of mistakes, and its answers against the most obvious ones.
-#![expect(clippy::unwrap_used, reason = "a test fails loudly")]
 
 use heapsight_analysis::{Heap, Silent};
 use heapsight_query::{

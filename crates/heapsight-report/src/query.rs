@@ -147,13 +147,14 @@ pub fn answer_table(answer: &Answer) -> Table {
     let columns: Vec<_> = answer.columns.iter().map(|&field| (heading(field), json_name(field))).collect();
     let mut table = Table::new(&columns);
     for row in &answer.rows {
-        let cells = row.cells.iter().map(|cell| match cell {
+        let cells = answer.columns.iter().zip(&row.cells).map(|(field, cell)| match cell {
             Value::Number(n) => Cell::Count(*n),
             Value::Bytes(n) => Cell::Bytes(*n),
             Value::Id(id) => Cell::Id(*id),
             Value::Distance(distance) => Cell::Distance(*distance),
             Value::Text(text) => Cell::Text(text.clone()),
             Value::Flag(yes) => Cell::Text(if *yes { "yes" } else { "no" }.to_owned()),
+            Value::Nothing if matches!(field, Field::Package | Field::File) => Cell::Text(NOBODY.to_owned()),
             Value::Nothing => Cell::Text(String::new()),
         });
         table.row(cells.collect());
@@ -172,8 +173,8 @@ pub fn answer_text(answer: &Answer, style: Style) -> String {
     let gap = if table.is_empty() { "" } else { "\n" };
     let mut out = format!("{}\n{gap}{}", style.paint.accent(&title), table.text(style.width, style.paint));
     if all > answer.rows.len() {
-        let rest = number_of((all - answer.rows.len()) as u64, "row", "rows");
-        out += &format!("{}\n", style.paint.dim(&format!("… and {rest} more (`limit {all}` shows all)")));
+        let rest = number_of((all - answer.rows.len()) as u64, "more row", "more rows");
+        out += &format!("{}\n", style.paint.dim(&format!("… and {rest} (`limit {all}` shows all)")));
     }
     out
 }

@@ -1,4 +1,4 @@
-//! Arguments of the commands that explain more than one object: packages and queries.
+//! Arguments of the commands that explain more than one object: packages, queries, tools for agents.
 
 use std::path::PathBuf;
 
@@ -48,4 +48,24 @@ pub(crate) struct Query {
     /// The query
     #[arg(value_name = "QUERY")]
     pub(crate) query: String,
+}
+
+/// Answer a coding agent's questions over standard input and output (Model Context Protocol)
+///
+/// The agent can open the files that are named here, and those in folders that are allowed. Answers are bounded in rows and
+/// characters.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "Examples:
+  heapsight mcp app.heapsnapshot
+  heapsight mcp --allow ./captures
+
+As a client is configured for it:
+  {\"mcpServers\": {\"heapsight\": {\"command\": \"heapsight\", \"args\": [\"mcp\", \"--allow\", \"/srv/captures\"]}}}")]
+pub(crate) struct Mcp {
+    /// Snapshots or timelines that may be opened
+    #[arg(value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// A folder whose files may be opened; may be given several times
+    #[arg(long, value_name = "DIR")]
+    pub(crate) allow: Vec<PathBuf>,
 }

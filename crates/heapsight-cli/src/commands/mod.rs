@@ -8,6 +8,7 @@ mod dominators;
 mod export;
 mod hunt;
 mod leak;
+mod mcp;
 mod packages;
 mod ps;
 mod query;
@@ -25,7 +26,10 @@ mod validate;
 use std::io::Write;
 
 use heapsight_analysis::Heap;
-use heapsight_query::selector;
+use heapsight_query::{
+    language::{self, Query},
+    selector,
+};
 use heapsight_report::table::Table;
 use regex::Regex;
 use serde_json::Value;
@@ -53,6 +57,7 @@ pub(crate) fn run(args: Args) -> Result<Answer, Failure> {
         Command::Search(args) => search::run(&context, &args),
         Command::Packages(args) => packages::run(&context, &args),
         Command::Query(args) => query::run(&context, &args),
+        Command::Mcp(args) => mcp::run(&context, &args),
         Command::Export(args) => export::run(&context, &args),
         Command::Validate(args) => validate::run(&context, &args),
         Command::Ps(args) => ps::run(&context, &args),
@@ -101,6 +106,14 @@ fn write(context: &Context, forms: Forms<'_>) -> Result<(), Failure> {
 /// A pattern of the command line.
 fn pattern(text: Option<&str>) -> Result<Option<Regex>, Failure> {
     text.map(selector::pattern).transpose().map_err(|e| bad_pattern(&e))
+}
+
+/// A query of the command line, or what is wrong with it, drawn below it.
+fn parsed_query(text: &str) -> Result<Query, Failure> {
+    language::parse(text).map_err(|error| {
+        let what = format!("the query is wrong: {error}\n{}", error.picture(text));
+        Failure::new(what, error.hint.unwrap_or_else(|| "`heapsight query --help` has examples".to_owned()))
+    })
 }
 
 fn bad_pattern(error: &regex::Error) -> Failure {

@@ -8,10 +8,7 @@ use crate::{Answer, args::explain::Query as Args, code::code_of, context::Contex
 
 pub(super) fn run(context: &Context, args: &Args) -> Result<Answer, Failure> {
     // Before the file is opened, which may take a while.
-    let parsed = language::parse(&args.query).map_err(|error| {
-        let what = format!("the query is wrong: {error}\n{}", error.picture(&args.query));
-        Failure::new(what, error.hint.unwrap_or_else(|| "`heapsight query --help` has examples".to_owned()))
-    })?;
+    let parsed = super::parsed_query(&args.query)?;
     let heap = context.open(&args.file)?;
     context.note_damage(&args.file, &heap.snapshot.warnings);
     let answer = language::evaluate(&heap, &code_of(&args.file, &heap), &parsed);

@@ -4,6 +4,7 @@
 mod cache;
 mod commands;
 mod errors;
+mod mcp;
 
 use std::{
     fs,

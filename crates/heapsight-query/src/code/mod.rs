@@ -174,7 +174,16 @@ fn scripts_of(heap: &Heap) -> Vec<Script> {
 /// The URL or path of a script's node; empty if it has none.
 pub fn script_url(heap: &Heap, script: u32) -> String {
     let snapshot = &heap.snapshot;
-    let name = snapshot.internal_edge(script, "name").filter(|&n| snapshot.node_kind(n).is_string());
-    // Later versions of V8 name the node of the script as well.
-    name.map_or_else(|| script_name(heap, script), |n| heap.names().node(n).into_owned())
+    // Before version 12 of V8 a script's node is called like the script and nothing else.
+    let raw = heap.names().raw(script);
+    if !raw.is_empty() && !raw.starts_with("system / ") && !raw.starts_with('(') {
+        return raw.into_owned();
+    }
+    let url = script_name(heap, script);
+    if !url.is_empty() {
+        return url;
+    }
+    // Pieces of other strings are written without their text.
+    let name = snapshot.internal_edge(script, "name").filter(|&n| snapshot.node_kind(n) == NodeKind::STRING);
+    name.map(|n| heap.names().node(n).into_owned()).unwrap_or_default()
 }
