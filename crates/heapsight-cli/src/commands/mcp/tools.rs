@@ -233,6 +233,7 @@ fn listed(table: &Table, all: usize, shown: usize) -> String {
     out
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "all tools have one type")]
 fn files(library: &Library, _: &Arguments) -> Result<String, Failure> {
     let mut out = String::new();
     for path in library.list() {
