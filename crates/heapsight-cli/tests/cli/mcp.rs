@@ -1,5 +1,7 @@
 //! The tools for agents, over pipes as a client has them.
 
+#![expect(clippy::needless_pass_by_value, reason = "calls read better with their arguments in place")]
+
 use std::{
     io::{BufRead as _, BufReader, Write as _},
     process::{Child, ChildStdin, ChildStdout, Stdio},
