@@ -10,3 +10,4 @@ mod matrix;
 mod programs;
 mod recordings;
 mod repeated;
+mod surroundings;
