@@ -3,8 +3,8 @@
 //! With ids that mean the same objects in all snapshots, each object of the last one has a *birth round*: the first
 //! snapshot that has it. What was born since the first snapshot and is still there has survived. Survivors are counted where
 //! they hang: on the tree of readable ways (see [`crate::readable`]) each of them is below exactly one old object. A
-//! backing store (elements of an array, table of a Map) belongs to its owner, new or old, and so does the rest of a linked
-//! list to its first node. Old objects that are held in the same way, as the histories of all users, count as one
+//! backing store (elements of an array, table of a Map) belongs to its owner, new or old, and so does a linked list to
+//! whoever holds its first node. Old objects that are held in the same way, as the histories of all users, count as one
 //! *holder*.
 //!
 //! The members of a holder are the survivors right below it; where these do not tell (a linked list that grows at its
@@ -33,7 +33,7 @@ use crate::{
 };
 
 /// Objects with so many named properties are used as dictionaries: the names do not tell places apart.
-const DICTIONARY: usize = 24;
+pub const DICTIONARY: usize = 24;
 
 /// Members of a holder that are kept as examples.
 const EXAMPLES: usize = 16;
@@ -324,7 +324,8 @@ impl Walk {
                 walk.engine.insert(at);
             }
             let head = walk.head[up];
-            let is_inside = births[up] != 0 || (is_store(snapshot, parent) && !contexts.contains(up));
+            let is_inside =
+                births[up] != 0 || head != parent || (is_store(snapshot, parent) && !contexts.contains(up));
             let slot = if is_inside && walk.slot[up] != NONE { walk.slot[up] } else { edge };
             if births[at] != 0 {
                 walk.head[at] = head;
@@ -344,10 +345,18 @@ impl Walk {
                 let same = chain[up] == 0
                     || snapshot.edges.name[tree.edge[up] as usize] == snapshot.edges.name[edge as usize];
                 chain[at] = if same { chain[up] + 1 } else { 1 };
-                if chain[at] >= 2 {
-                    // The first node stands for the list.
-                    walk.head[at] = if chain[up] == 1 { tree.parent[up] } else { walk.head[up] };
-                    walk.slot[at] = edge;
+                // Whoever holds the first node stands for the list.
+                if chain[at] == 2 {
+                    let first = tree.parent[up];
+                    let holder = tree.parent[first as usize];
+                    if holder != NONE {
+                        let inside = is_store(snapshot, holder) && walk.slot[holder as usize] != NONE;
+                        walk.head[at] = walk.head[holder as usize];
+                        walk.slot[at] =
+                            if inside { walk.slot[holder as usize] } else { tree.edge[first as usize] };
+                    }
+                } else if chain[at] > 2 {
+                    (walk.head[at], walk.slot[at]) = (head, walk.slot[up]);
                 }
             }
         }
@@ -396,7 +405,7 @@ impl Walk {
 }
 
 /// Whether nodes of this kind make up lists.
-fn is_list_node(heap: &Heap, ord: u32) -> bool {
+pub fn is_list_node(heap: &Heap, ord: u32) -> bool {
     let name = heap.snapshot.nodes.name[ord as usize];
     heap.snapshot.node_kind(ord) == NodeKind::OBJECT && !heap.known.literals.system_context.is(name)
 }

@@ -36,7 +36,10 @@ pub mod search;
 pub mod statistics;
 pub mod store;
 pub mod subtrees;
+pub mod suspects;
+pub mod swelling;
 pub mod timeline;
 pub mod trend;
+pub mod ways;
 
 pub use heap::{Beside, Heap, Monitor, OutOfMemory, Silent, phase};

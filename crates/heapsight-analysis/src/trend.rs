@@ -40,7 +40,8 @@ pub fn trend(counts: &[u64], work: Option<&[f64]>, each: bool) -> Trend {
     let weight = |round: usize| work.and_then(|w| w.get(round)).copied().filter(|&w| w > 0.0).unwrap_or(1.0);
     let rate = |round: usize| counts[round] as f64 / weight(round);
     if early.is_empty() {
-        return if last < 2 * FEW || (each && rate(0) < TRICKLE) { Trend::Few } else { Trend::Steady };
+        // One round alone says little: only what is plain counts.
+        return if last < 5 * FEW || (each && rate(0) < 4.0 * TRICKLE) { Trend::Few } else { Trend::Steady };
     }
     if counts.iter().all(|&c| c < FEW) {
         return Trend::Few;
@@ -72,6 +73,27 @@ pub fn trend(counts: &[u64], work: Option<&[f64]>, each: bool) -> Trend {
     Trend::Steady
 }
 
+/// Whether something that is replaced by a larger one keeps growing: by about so many bytes in each round.
+pub fn grows_by_bytes(gains: &[u64], least: u64) -> bool {
+    let (Some((_, early)), sum) = (gains.split_last(), gains.iter().sum::<u64>()) else { return false };
+    let most = early.iter().copied().max().unwrap_or(0);
+    sum >= least && gains.len() > 1 && gains.iter().all(|&gain| gain as f64 > most as f64 * SPREAD / 1.5)
+}
+
+/// Whether the room that a container takes keeps growing. Room grows by leaps, each larger than the one before: by half
+/// for an array, to the double for a Map. So a round without growth says nothing, but all must not be in one.
+pub fn grows_by_leaps(gains: &[u64], least: u64) -> bool {
+    let sum: u64 = gains.iter().sum();
+    let grew = gains.iter().filter(|&&gain| gain > 0).count();
+    let most = gains.iter().copied().max().unwrap_or(0);
+    let (last, before) = match gains {
+        [.., before, last] => (*last, *before),
+        _ => return false,
+    };
+    let goes_on = last > 0 || (before > 0 && before >= gains[0]);
+    sum >= least && goes_on && grew >= 2 && grew + 1 >= gains.len() && most as f64 <= sum as f64 * 0.75
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -94,5 +116,16 @@ mod tests {
         assert_eq!(trend(&[2, 3, 2], None, false), Trend::Few);
         assert_eq!(trend(&[10, 10, 10], Some(&[1000.0; 3]), true), Trend::Few);
         assert_eq!(trend(&[], None, false), Trend::Few);
+    }
+
+    #[test]
+    fn bytes_grow_in_every_round_or_by_leaps() {
+        assert!(grows_by_bytes(&[15_000, 14_000, 16_000], 4096));
+        assert!(!grows_by_bytes(&[15_000, 14_000, 0], 4096));
+        assert!(!grows_by_bytes(&[50_000, 14_000, 3_000], 4096));
+        assert!(grows_by_leaps(&[24_000, 36_000, 54_000], 4096));
+        assert!(grows_by_leaps(&[24_000, 0, 48_000], 4096));
+        assert!(!grows_by_leaps(&[0, 24_000, 0], 4096));
+        assert!(!grows_by_leaps(&[48_000, 0, 0], 4096));
     }
 }

@@ -96,6 +96,7 @@ pub(crate) enum When {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Leak(leak::Leak),
+    Suspects(leak::Suspects),
     Summary(Summary),
     Diff(Diff),
     Show(Show),

@@ -30,7 +30,7 @@ pub struct IdCheck {
 
 impl IdCheck {
     /// Looks at one id in sixteen.
-    fn new(old: &Heap, new: &Heap) -> Self {
+    pub fn new(old: &Heap, new: &Heap) -> Self {
         let sampled = |&(&id, _): &(&u32, &u8)| id % 2 == 1 && (id / 2) % 16 == 0;
         let columns = |heap: &Heap| -> Vec<(u32, u8)> {
             let nodes = &heap.snapshot.nodes;

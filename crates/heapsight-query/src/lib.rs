@@ -17,6 +17,7 @@ pub mod packages;
 pub mod selector;
 pub mod story;
 pub mod strings;
+pub mod suspects;
 pub mod tree;
 pub mod validate;
 pub mod variables;

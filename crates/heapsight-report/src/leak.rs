@@ -1,13 +1,13 @@
 //! The verdict on a leak, for people and for programs.
 
 use heapsight_query::{
-    code::Place,
-    leak::{SetAside, Suspect, Verdict},
+    leak::{Kind, SetAside, Suspect, Verdict},
     story::{Hop, Link, Step},
 };
 use serde_json::{Value, json};
 
 use crate::{
+    json::place,
     paint::plain,
     table::cut,
     text::Style,
@@ -80,6 +80,7 @@ fn suspect_text(rank: usize, suspect: &Suspect, subject: &Subject, style: Style)
     let (one, many) = suspect.kind.nouns();
     let a_round = suspect.count_growth() / rounds;
     let noun = match &suspect.counted {
+        Some(_) if matches!(suspect.kind, Kind::Timers | Kind::List | Kind::Promise) => many.to_owned(),
         Some(class) => format!("× {}", plain(class)),
         None => (if a_round == 1 { one } else { many }).to_owned(),
     };
@@ -90,11 +91,15 @@ fn suspect_text(rank: usize, suspect: &Suspect, subject: &Subject, style: Style)
         }
         _ => String::new(),
     };
+    let members = if suspect.counts.is_empty() {
+        String::new()
+    } else {
+        format!("{} {noun} a round, ", signed_count(a_round as i64))
+    };
     let mut out = format!(
-        "{}  {}  {} {noun} a round, {}{each}\n",
+        "{}  {}  {members}{}{each}\n",
         paint.accent(&format!("#{rank}")),
         paint.bold(&plain(&suspect.title)),
-        signed_count(a_round as i64),
         paint.red(&signed_bytes(suspect.size_growth() as i64)),
     );
     let mut line = |what: &str, value: &str| {
@@ -130,8 +135,13 @@ fn suspect_text(rank: usize, suspect: &Suspect, subject: &Subject, style: Style)
     } else {
         line("kept alive by", &plain(&story(&suspect.story)));
     }
-    line("what stays", &plain(&parts(suspect)));
-    line("why", &format!("{}: {}", suspect.why, each_round(&suspect.counts)));
+    if suspect.counts.is_empty() {
+        let sizes: Vec<String> = suspect.sizes.iter().map(|&size| signed_bytes(size as i64)).collect();
+        line("why", &format!("{}: {}", suspect.why, sizes.join(", ")));
+    } else {
+        line("what stays", &plain(&parts(suspect)));
+        line("why", &format!("{}: {}", suspect.why, each_round(&suspect.counts)));
+    }
     out
 }
 
@@ -141,7 +151,7 @@ fn each_round(counts: &[u64]) -> String {
 }
 
 /// A story on one line.
-fn story(hops: &[Hop]) -> String {
+pub(crate) fn story(hops: &[Hop]) -> String {
     let texts: Vec<String> = hops
         .iter()
         .map(|hop| match hop {
@@ -152,7 +162,7 @@ fn story(hops: &[Hop]) -> String {
     texts.join(" -> ")
 }
 
-fn full_step(step: &Step) -> String {
+pub(crate) fn full_step(step: &Step) -> String {
     let how = match step.link {
         Link::Root => String::new(),
         Link::Property => format!(".{} = ", step.edge),
@@ -185,7 +195,7 @@ fn parts(suspect: &Suspect) -> String {
 }
 
 /// Breaks a line at spaces.
-fn wrap(text: &str, width: usize) -> Vec<String> {
+pub(crate) fn wrap(text: &str, width: usize) -> Vec<String> {
     use unicode_width::UnicodeWidthStr;
     let mut rows: Vec<String> = Vec::new();
     let mut row = String::new();
@@ -261,10 +271,11 @@ fn suspect_json(rank: usize, suspect: &Suspect) -> Value {
         "rank": rank,
         "title": suspect.title,
         "class": suspect.class,
-        "holder": suspect.kind.name(),
+        "holder": holder(suspect.kind, &suspect.title),
+        "kind": suspect.kind.name(),
         "holder_id": suspect.id,
         "holder_count": suspect.holders,
-        "location": suspect.place.as_ref().map(|placed| location(&placed.place)),
+        "location": place(suspect.place.as_ref().map(|placed| &placed.place)),
         "location_of": suspect.place.as_ref().map(|placed| &placed.what),
         "counts": suspect.counts,
         "counted_class": suspect.counted,
@@ -279,10 +290,12 @@ fn suspect_json(rank: usize, suspect: &Suspect) -> Value {
     })
 }
 
-/// A place as programs read it: line and column from 1.
-pub fn location(place: &Place) -> Value {
-    json!({"url": place.url, "line": place.line, "column": place.column, "package": place.package,
-        "generated": place.generated.as_deref().map(location)})
+/// A container in words: `Map MemoryStore.sessions`.
+pub(crate) fn holder(kind: Kind, title: &str) -> String {
+    match kind {
+        Kind::Listeners | Kind::Timers => title.to_owned(),
+        _ => format!("{} {title}", kind.name()),
+    }
 }
 
 /// A whole way.
@@ -290,7 +303,7 @@ pub fn path(way: &[Step]) -> Value {
     way.iter()
         .map(|step| {
             json!({"edge": step.edge, "name": step.name, "id": step.id, "class": step.class,
-                "location": step.place.as_ref().map(location)})
+                "location": place(step.place.as_ref())})
         })
         .collect()
 }

@@ -7,6 +7,7 @@ pub mod json;
 pub mod leak;
 pub mod paint;
 pub mod query;
+pub mod suspects;
 pub mod table;
 pub mod text;
 pub mod units;

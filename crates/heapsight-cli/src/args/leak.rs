@@ -1,4 +1,4 @@
-//! The command line of `leak`.
+//! The command line of `leak` and `suspects`.
 
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
@@ -86,4 +86,31 @@ impl Hunt {
     pub(crate) fn has_rounds(&self) -> bool {
         self.load.is_some() || self.during.is_some() || self.duration.is_some() || self.interactive
     }
+}
+
+/// What is suspicious in one snapshot: where memory accumulates, and patterns that are known to leak
+///
+/// Large objects and classes are followed down the dominator tree to the container where memory accumulates. Beside them
+/// stand the usual mistakes: thousands of listeners or timers, promises that nobody resolves, equal strings, detached parts
+/// of documents, what the console holds. What grows, only several snapshots say: `heapsight leak`.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "Examples:
+  heapsight suspects app.heapsnapshot
+  heapsight suspects app.heapsnapshot --share 1       what retains 1 % of the heap or more
+  heapsight suspects app.heapsnapshot --full --json
+
+Exit code 1 if there are none.")]
+pub(crate) struct Suspects {
+    /// Snapshot or timeline; `-` is standard input
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// Percentage of the heap that makes a suspect
+    #[arg(long, value_name = "PERCENT", default_value_t = 5.0, value_parser = super::percent)]
+    pub(crate) share: f64,
+    /// Show the whole way to each suspect
+    #[arg(long)]
+    pub(crate) full: bool,
+    /// Suspects to print [default: 10 for people, all for programs]
+    #[arg(long, value_name = "N")]
+    pub(crate) top: Option<usize>,
 }

@@ -2,8 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
+use heapsight_analysis::Heap;
 use heapsight_capture::{output::Metadata, target::Target};
-use heapsight_query::leak::{self, Round, Verdict};
+use heapsight_query::{
+    compare::IdCheck,
+    leak::{self, Round, Verdict},
+};
 use heapsight_report::leak::{self as report, Subject};
 
 use super::{
@@ -60,9 +64,17 @@ fn judged(
         (Some(path), Some(heap)) => code_of(path, heap),
         _ => heapsight_query::code::Code::none(),
     };
-    let verdict = leak::leak(&heaps, &rounds, &code);
+    let verdict = leak::leak(&heaps, &rounds, &code, ids_fit(&sides, &heaps));
     let program = sides.iter().flatten().next_back().map(program).unwrap_or_default();
     answer(context, &verdict, &Subject { program, full: args.full }, args.top)
+}
+
+/// Whether object ids mean the same objects: as the side files say, and else as the ids look.
+fn ids_fit(sides: &[Option<Metadata>], heaps: &[Heap]) -> bool {
+    sides.windows(2).zip(heaps.windows(2)).all(|(sides, heaps)| match sides {
+        [Some(old), Some(new)] => old.ids_comparable(new),
+        _ => IdCheck::new(&heaps[0], &heaps[1]).comparable(),
+    })
 }
 
 /// Writes a verdict.

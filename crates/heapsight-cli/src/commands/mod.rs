@@ -20,6 +20,7 @@ mod snapshot;
 mod stats;
 mod strings;
 mod summary;
+mod suspects;
 mod timeline;
 mod validate;
 
@@ -46,6 +47,7 @@ pub(crate) fn run(args: Args) -> Result<Answer, Failure> {
     let context = Context::new(args.global);
     let answer = match args.command {
         Command::Leak(args) => leak::run(&context, &args),
+        Command::Suspects(args) => suspects::run(&context, &args),
         Command::Summary(args) => summary::run(&context, &args),
         Command::Diff(args) => diff::run(&context, &args),
         Command::Show(args) => show::run(&context, &args),

@@ -3,14 +3,17 @@
 //! Snapshots are taken around rounds of work. What holds something of every round, in the last as in the first, is a
 //! suspect; all else that grew is set aside, with the reason. Suspects are ranked by bytes.
 
-mod naming;
-mod placing;
-mod source;
+mod by_way;
+mod entries;
+pub(crate) mod naming;
+pub(crate) mod placing;
+pub(crate) mod source;
+mod swelling;
 
 use heapsight_analysis::{
     Heap,
     bits::BitSet,
-    growth::{self, Holder},
+    growth::{self, ClassGrowth, Holder},
     readable::{Avoid, NONE, ReadableTree},
     trend::{Trend, trend},
 };
@@ -70,7 +73,7 @@ pub struct Suspect {
     pub holders: u64,
     /// The place in the code.
     pub place: Option<Placed>,
-    /// Members gained in each round.
+    /// Members gained in each round; empty where bytes are all that is known, as of an array of numbers.
     pub counts: Vec<u64>,
     /// What is counted, if it is not members: the class.
     pub counted: Option<String>,
@@ -134,17 +137,25 @@ pub struct Verdict {
     pub survived: u64,
 }
 
-/// Looks for what leaks in snapshots of one process, oldest first, whose object ids mean the same objects. `rounds` is the
-/// work between each two of them.
-pub fn leak(heaps: &[Heap], rounds: &[Round], code: &Code) -> Verdict {
+/// Looks for what leaks in snapshots of one program, oldest first. `rounds` is the work between each two of them, `by_id`
+/// whether object ids mean the same objects in all of them; `code` is that of the last.
+pub fn leak(heaps: &[Heap], rounds: &[Round], code: &Code, by_id: bool) -> Verdict {
     let mut verdict = Verdict {
         rounds: rounds.to_vec(),
-        by_id: true,
+        by_id,
         totals: heaps.iter().map(Heap::total_size).collect(),
         ..Verdict::default()
     };
     let Some((last, earlier)) = heaps.split_last() else { return verdict };
     if earlier.is_empty() {
+        return verdict;
+    }
+    if !by_id {
+        let foreign = foreign_functions(last, code);
+        let tree = ReadableTree::new(last, Avoid { new: None, foreign: Some(&foreign) });
+        let found = by_way::found(heaps, rounds, code, &tree);
+        let sources = Sources::default();
+        tell(&mut verdict, Placing { heap: last, tree: &tree, code, sources: &sources }, found);
         return verdict;
     }
     let earlier: Vec<&Heap> = earlier.iter().collect();
@@ -163,8 +174,11 @@ pub fn leak(heaps: &[Heap], rounds: &[Round], code: &Code) -> Verdict {
         size: 0,
         reason: "compiled code, hidden classes, feedback: the engine's",
     };
-    for holder in &growth::joined(holders, |holder| judge(last, holder, rounds).is_ok()) {
-        if holder.engine {
+    let mut rejected: Vec<(Holder, &'static str)> = Vec::new();
+    let mut accepted: Vec<(Suspicion, u64)> = Vec::new();
+    for holder in growth::joined(holders, |holder| judge(last, holder, rounds).is_ok()) {
+        // What has gained no object of the program has gained code and feedback.
+        if holder.engine || holder.classes.is_empty() {
             engine.size += holder.size();
             engine.counts.iter_mut().zip(&holder.members).for_each(|(sum, n)| *sum += n);
             continue;
@@ -172,31 +186,73 @@ pub fn leak(heaps: &[Heap], rounds: &[Round], code: &Code) -> Verdict {
         if holder.size() < WORTH {
             continue;
         }
-        match judge(last, holder, rounds) {
+        match judge(last, &holder, rounds) {
             Ok(evidence) => {
-                if verdict.suspects.len() < SUSPECTS {
-                    verdict.suspects.push(suspect(placing, holder, &evidence, rounds));
-                }
+                let size = holder.size();
+                accepted.push((Suspicion::of_holder(heaps, holder, evidence, rounds), size));
             }
-            Err(reason) => {
-                if verdict.set_aside.len() < ASIDE {
-                    let named = named(placing, holder);
-                    verdict.set_aside.push(SetAside {
-                        title: named.title,
-                        kind: named.kind,
-                        counts: holder.members.clone(),
-                        size: holder.size(),
-                        reason,
-                    });
-                }
-            }
+            Err(reason) => rejected.push((holder, reason)),
         }
+    }
+    accepted.extend(swelling::found(heaps, &births, &accepted, &mut rejected));
+    tell(&mut verdict, placing, accepted);
+    for (holder, reason) in rejected.iter().take(ASIDE) {
+        let named = naming::name(last, &tree, holder.ord, slot(holder));
+        let (counts, size) = (holder.members.clone(), holder.size());
+        verdict.set_aside.push(SetAside { title: named.title, kind: named.kind, counts, size, reason });
     }
     if engine.size >= WORTH {
         verdict.set_aside.push(engine);
     }
     verdict.set_aside.sort_by_key(|aside| std::cmp::Reverse(aside.size));
     verdict
+}
+
+/// Names the suspects, the largest first.
+fn tell(verdict: &mut Verdict, placing: Placing<'_>, mut found: Vec<(Suspicion, u64)>) {
+    found.sort_by_key(|(suspicion, size)| (std::cmp::Reverse(*size), suspicion.ord));
+    let told = found.iter().take(SUSPECTS);
+    verdict.suspects = told.map(|(suspicion, _)| suspect(placing, suspicion, &verdict.rounds)).collect();
+}
+
+/// A container that leaks, before it has a name.
+struct Suspicion {
+    ord: u32,
+    slot: Option<usize>,
+    /// How many containers are held alike.
+    holders: u64,
+    /// Members gained by round; empty where bytes are all that is known.
+    counts: Vec<u64>,
+    /// The class that is counted, if not the members.
+    class: Option<u32>,
+    /// Bytes gained by round.
+    sizes: Vec<u64>,
+    classes: Vec<ClassGrowth>,
+    examples: Vec<u32>,
+}
+
+impl Suspicion {
+    fn of_holder(heaps: &[Heap], holder: Holder, evidence: Evidence, rounds: &[Round]) -> Self {
+        let slot = slot(&holder);
+        let mut suspicion = Self {
+            ord: holder.ord,
+            slot,
+            holders: holder.holders,
+            counts: evidence.counts,
+            class: evidence.class,
+            sizes: holder.sizes,
+            classes: holder.classes,
+            examples: holder.examples,
+        };
+        if suspicion.holders == 1
+            && let Some(entries) = entries::gained(heaps, suspicion.ord)
+            && judge_counts(&entries, rounds) == Trend::Steady
+        {
+            suspicion.counts = entries;
+            suspicion.class = None;
+        }
+        suspicion
+    }
 }
 
 /// What shows that a holder leaks.
@@ -217,13 +273,11 @@ fn judge(heap: &Heap, holder: &Holder, rounds: &[Round]) -> Result<Evidence, &'s
     if of_members == Trend::Steady {
         return Ok(Evidence { counts: holder.members.clone(), class: None });
     }
-    // The class that is nearest to the holder among those that grow steadily.
-    let steady = holder
-        .classes
-        .iter()
-        .filter(|class| judge_counts(&class.counts, rounds) == Trend::Steady)
-        .max_by_key(|class| (class.counts.iter().sum::<u64>(), class.size));
-    if let Some(class) = steady {
+    // Of the classes that grow steadily, one that grows as most of them do: there is one of each for a request.
+    let steady: Vec<&ClassGrowth> =
+        holder.classes.iter().filter(|class| judge_counts(&class.counts, rounds) == Trend::Steady).collect();
+    let alike = |class: &ClassGrowth| steady.iter().filter(|other| other.counts == class.counts).count();
+    if let Some(class) = steady.iter().max_by_key(|class| (alike(class), class.size)) {
         return Ok(Evidence { counts: class.counts.clone(), class: Some(class.class) });
     }
     Err(match of_members {
@@ -246,7 +300,7 @@ fn judge_counts(counts: &[u64], rounds: &[Round]) -> Trend {
 }
 
 /// The functions of libraries and the runtime.
-fn foreign_functions(heap: &Heap, code: &Code) -> BitSet {
+pub(crate) fn foreign_functions(heap: &Heap, code: &Code) -> BitSet {
     let snapshot = &heap.snapshot;
     let mut set = BitSet::new(snapshot.node_count());
     let mut of_script: rustc_hash::FxHashMap<u32, bool> = rustc_hash::FxHashMap::default();
@@ -267,19 +321,15 @@ fn slot(holder: &Holder) -> Option<usize> {
     (holder.slot != NONE).then_some(holder.slot as usize)
 }
 
-fn named(placing: Placing<'_>, holder: &Holder) -> naming::Named {
-    naming::name(placing.heap, placing.tree, holder.ord, slot(holder))
-}
-
-fn suspect(placing: Placing<'_>, holder: &Holder, evidence: &Evidence, rounds: &[Round]) -> Suspect {
+fn suspect(placing: Placing<'_>, suspicion: &Suspicion, rounds: &[Round]) -> Suspect {
     let heap = placing.heap;
-    let named = named(placing, holder);
-    let way = story::way(heap, placing.tree, placing.code, holder.ord);
+    let Suspicion { ord, slot, .. } = *suspicion;
+    let named = naming::name(heap, placing.tree, ord, slot);
+    let way = story::way(heap, placing.tree, placing.code, ord);
     let requests: Option<u64> = rounds.iter().map(|round| round.requests).sum();
-    let gained: u64 = evidence.counts.iter().sum();
-    let per_request = requests.filter(|&n| n > 0).map(|n| gained as f64 / n as f64);
-    let place = placing.of(named.kind, holder.ord, slot(holder), &holder.examples);
-    let parts = holder
+    let gained: u64 = suspicion.counts.iter().sum();
+    let per_request = requests.filter(|&n| n > 0 && gained > 0).map(|n| gained as f64 / n as f64);
+    let parts = suspicion
         .classes
         .iter()
         .map(|class| Part {
@@ -288,24 +338,24 @@ fn suspect(placing: Placing<'_>, holder: &Holder, evidence: &Evidence, rounds: &
             size: class.size,
         })
         .collect();
-    let counted = evidence.class.map(|class| heap.classes.table[class as usize].name.clone());
-    let rounds_text = format!("{} of {} rounds", evidence.counts.len(), evidence.counts.len());
+    let rounds_text = format!("{0} of {0} rounds", rounds.len());
     let why = match per_request {
         Some(rate) => format!("{rate:.2} a request in {rounds_text}"),
+        None if gained == 0 => "it takes more from round to round".to_owned(),
         None => format!("about as many in each round, in {rounds_text}"),
     };
     Suspect {
         title: named.title,
         kind: named.kind,
-        class: heap.classes.class(holder.ord).name.clone(),
-        id: heap.snapshot.nodes.id[holder.ord as usize],
-        holders: holder.holders,
-        place,
-        counts: evidence.counts.clone(),
-        counted,
+        class: heap.classes.class(ord).name.clone(),
+        id: heap.snapshot.nodes.id[ord as usize],
+        holders: suspicion.holders,
+        place: placing.of(named.kind, ord, slot, &suspicion.examples),
+        counts: suspicion.counts.clone(),
+        counted: suspicion.class.map(|class| heap.classes.table[class as usize].name.clone()),
         per_request,
-        sizes: holder.sizes.clone(),
-        retained_size: heap.retained.get(holder.ord),
+        sizes: suspicion.sizes.clone(),
+        retained_size: heap.retained.get(ord),
         parts,
         story: story::tell(heap, &way),
         way,

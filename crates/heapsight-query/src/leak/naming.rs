@@ -82,7 +82,7 @@ impl Kind {
 
 /// A holder by name.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Named {
+pub(crate) struct Named {
     /// Its name.
     pub title: String,
     /// What it is.
@@ -92,7 +92,7 @@ pub(super) struct Named {
 }
 
 /// Names the container `ord`; `slot` is the edge of it below which its members are, if that tells them from others.
-pub(super) fn name(heap: &Heap, tree: &ReadableTree, ord: u32, slot: Option<usize>) -> Named {
+pub(crate) fn name(heap: &Heap, tree: &ReadableTree, ord: u32, slot: Option<usize>) -> Named {
     let class = &heap.classes.class(ord).name;
     let slot_name = slot.map(|edge| heap.names().edge(edge).into_owned());
     if let Some(event) = listeners_of(heap, tree, ord, slot) {
@@ -110,23 +110,48 @@ pub(super) fn name(heap: &Heap, tree: &ReadableTree, ord: u32, slot: Option<usiz
         _ if heap.names().is_plain_object(ord) => Kind::Dictionary,
         _ => Kind::Object,
     };
+    if kind == Kind::Timers {
+        return Named { title: "timers".to_owned(), kind, ord };
+    }
     let own = title(heap, tree, ord);
+    // Of a field the class says more than the variable that has the object.
+    let base = if has_name(heap, ord) { short_class(class) } else { own.clone() };
     match (kind, slot_name) {
-        (Kind::Object | Kind::Dictionary, Some(_)) if is_list(heap, ord, slot) => {
+        (Kind::Object | Kind::Dictionary, Some(_)) if next_of_same(heap, ord, slot) => {
             Named { title: own, kind: Kind::List, ord }
         }
-        (Kind::Variable, Some(name)) => Named { title: name, kind, ord },
+        (Kind::Variable, Some(name)) => {
+            Named { title: name, kind: if leads_to_list(heap, slot) { Kind::List } else { kind }, ord }
+        }
+        (Kind::Dictionary | Kind::Object, Some(name)) if leads_to_list(heap, slot) => {
+            Named { title: format!("{base}.{name}"), kind: Kind::List, ord }
+        }
         (Kind::Dictionary | Kind::Object, Some(name)) if is_field(heap, ord, slot) => {
-            Named { title: format!("{own}.{name}"), kind: Kind::Field, ord }
+            Named { title: format!("{base}.{name}"), kind: Kind::Field, ord }
         }
         _ => Named { title: own, kind, ord },
     }
 }
 
 /// Whether a slot leads to an object of the same class: the next of a list.
-fn is_list(heap: &Heap, ord: u32, slot: Option<usize>) -> bool {
+pub(crate) fn next_of_same(heap: &Heap, ord: u32, slot: Option<usize>) -> bool {
     let of = &heap.classes.of;
     slot.is_some_and(|edge| of[heap.snapshot.edges.to[edge] as usize] == of[ord as usize])
+}
+
+/// Whether a slot leads to the first node of a list: an object with a field that leads to another one of its class.
+fn leads_to_list(heap: &Heap, slot: Option<usize>) -> bool {
+    let snapshot = &heap.snapshot;
+    let Some(first) = slot.map(|edge| snapshot.edges.to[edge]) else { return false };
+    snapshot.node_kind(first) == NodeKind::OBJECT
+        && !is_context(heap, first)
+        && snapshot.edges_of(first).take(64).any(|edge| {
+            let name = snapshot.edges.name[edge];
+            snapshot.edge_kind(edge) == EdgeKind::PROPERTY
+                && !heap.known.literals.proto.is(name)
+                && snapshot.edges.to[edge] != first
+                && next_of_same(heap, first, Some(edge))
+        })
 }
 
 /// Whether a slot is a field that has a meaning of its own, and not one of many keys.
@@ -168,7 +193,7 @@ fn event_emitter(heap: &Heap, tree: &ReadableTree, ord: u32) -> u32 {
 }
 
 /// The name of an object by the way it is held: the nearest variable, or class with a name, and the fields from there.
-pub(super) fn title(heap: &Heap, tree: &ReadableTree, ord: u32) -> String {
+pub(crate) fn title(heap: &Heap, tree: &ReadableTree, ord: u32) -> String {
     let snapshot = &heap.snapshot;
     let mut tail = String::new();
     let mut at = ord;

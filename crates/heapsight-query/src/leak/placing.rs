@@ -9,7 +9,7 @@ use heapsight_snapshot::{EdgeKind, NodeKind};
 use rustc_hash::FxHashSet;
 
 use super::{
-    naming::Kind,
+    naming::{Kind, next_of_same},
     source::{Sources, Use, function_at, usage},
 };
 use crate::{
@@ -34,24 +34,24 @@ pub struct Placed {
 
 /// What places are found with.
 #[derive(Clone, Copy)]
-pub(super) struct Placing<'a> {
-    pub(super) heap: &'a Heap,
-    pub(super) tree: &'a ReadableTree,
-    pub(super) code: &'a Code,
-    pub(super) sources: &'a Sources,
+pub(crate) struct Placing<'a> {
+    pub(crate) heap: &'a Heap,
+    pub(crate) tree: &'a ReadableTree,
+    pub(crate) code: &'a Code,
+    pub(crate) sources: &'a Sources,
 }
 
 /// Whether code is the runtime's own.
-pub(super) fn is_runtime(place: &Place) -> bool {
+pub(crate) fn is_runtime(place: &Place) -> bool {
     place.package.as_ref().is_some_and(|package| package.starts_with("node:"))
         || ["node:", "internal/", "ext:", "evaluate:"].iter().any(|scheme| place.url.starts_with(scheme))
 }
 
 impl Placing<'_> {
     /// The place of a holder: of its variable, or its owner's class; else of a function among its members.
-    pub(super) fn of(self, kind: Kind, ord: u32, slot: Option<usize>, examples: &[u32]) -> Option<Placed> {
+    pub(crate) fn of(self, kind: Kind, ord: u32, slot: Option<usize>, examples: &[u32]) -> Option<Placed> {
         let members_first = matches!(kind, Kind::Listeners | Kind::Timers | Kind::Promise);
-        let owners = self.owners(kind, ord, slot);
+        let owners = self.owners(ord, slot);
         let of_owner = owners.iter().find(|placed| !is_runtime(&placed.place));
         let is_own = |placed: &Placed| placed.place.package.is_none() && !is_runtime(&placed.place);
         if !members_first
@@ -72,13 +72,13 @@ impl Placing<'_> {
     }
 
     /// Places of the owners, the nearest first.
-    fn owners(self, kind: Kind, ord: u32, slot: Option<usize>) -> Vec<Placed> {
+    fn owners(self, ord: u32, slot: Option<usize>) -> Vec<Placed> {
         let snapshot = &self.heap.snapshot;
         let mut found = Vec::new();
         if let Some(edge) = slot {
             if snapshot.edge_kind(edge) == EdgeKind::CONTEXT {
                 found.extend(self.of_variable(ord, &self.heap.names().edge(edge)));
-            } else if snapshot.edge_kind(edge) == EdgeKind::PROPERTY && kind != Kind::List {
+            } else if snapshot.edge_kind(edge) == EdgeKind::PROPERTY && !next_of_same(self.heap, ord, slot) {
                 found.extend(self.of_object(ord));
             }
         }

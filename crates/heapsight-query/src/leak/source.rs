@@ -12,7 +12,7 @@ const MOST: u64 = 32 << 20;
 
 /// How a piece of a script uses a variable.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Use {
+pub(crate) enum Use {
     /// It does not name it.
     #[default]
     None,
@@ -24,13 +24,13 @@ pub(super) enum Use {
 
 /// The scripts that have been read.
 #[derive(Debug, Default)]
-pub(super) struct Sources {
+pub(crate) struct Sources {
     files: RefCell<FxHashMap<String, Option<Rc<str>>>>,
 }
 
 impl Sources {
     /// The text of a file; `None` where there is none, or it is no text.
-    pub(super) fn text(&self, url: &str) -> Option<Rc<str>> {
+    pub(crate) fn text(&self, url: &str) -> Option<Rc<str>> {
         if let Some(text) = self.files.borrow().get(url) {
             return text.clone();
         }
@@ -56,7 +56,7 @@ fn read(path: &Path) -> Option<String> {
 
 /// The text from a place (line and column from 1) to the end of the function that begins there: to the bracket that closes
 /// its body, or for an arrow without one to the end of the statement.
-pub(super) fn function_at(text: &str, line: u32, column: u32) -> Option<&str> {
+pub(crate) fn function_at(text: &str, line: u32, column: u32) -> Option<&str> {
     let mut rest = text;
     for _ in 1..line {
         rest = &rest[rest.find('\n')? + 1..];
@@ -98,7 +98,7 @@ pub(super) fn function_at(text: &str, line: u32, column: u32) -> Option<&str> {
 }
 
 /// How a piece of a script uses a variable.
-pub(super) fn usage(text: &str, variable: &str) -> Use {
+pub(crate) fn usage(text: &str, variable: &str) -> Use {
     const ADDING: &[&str] = &[
         "push",
         "set",
