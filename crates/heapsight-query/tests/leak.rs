@@ -108,7 +108,7 @@ fn of_random_programs_exactly_the_leaks_are_named() {
             Change::Stays,
             Change::Bounded,
         ];
-        let changes: Vec<Change> = (0..1 + rng.below(8)).map(|_| rng.pick(&all)).collect();
+        let changes: Vec<Change> = (0..=rng.below(8)).map(|_| rng.pick(&all)).collect();
         for by_id in [true, false] {
             let verdict = verdict(&changes, by_id);
             let mut found: Vec<u32> = verdict.suspects.iter().map(|suspect| suspect.id).collect();
