@@ -70,7 +70,7 @@ fn judged(
 }
 
 /// Whether object ids mean the same objects: as the side files say, and else as the ids look.
-fn ids_fit(sides: &[Option<Metadata>], heaps: &[Heap]) -> bool {
+pub(super) fn ids_fit(sides: &[Option<Metadata>], heaps: &[Heap]) -> bool {
     sides.windows(2).zip(heaps.windows(2)).all(|(sides, heaps)| match sides {
         [Some(old), Some(new)] => old.ids_comparable(new),
         _ => IdCheck::new(&heaps[0], &heaps[1]).comparable(),

@@ -298,16 +298,18 @@ fn leak(library: &Library, arguments: &Arguments) -> Result<String, Failure> {
         )));
     }
     let mut heaps = Vec::with_capacity(names.len());
+    let mut sides = Vec::with_capacity(names.len());
     let mut code = heapsight_query::code::Code::none();
     for name in &names {
         let path = library.permitted(name)?;
         let heap = library.read(&path)?;
         code = crate::code::code_of(&path, &heap);
         heaps.push(heap);
+        sides.push(heapsight_capture::output::Metadata::of(&path).ok().flatten());
     }
     let requests = arguments.get("requests").and_then(Value::as_u64);
     let rounds: Vec<Round> = (1..names.len()).map(|_| Round { requests, seconds: None }).collect();
-    let verdict = leak::leak(&heaps, &rounds, &code);
+    let verdict = leak::leak(&heaps, &rounds, &code, commands::leak::ids_fit(&sides, &heaps));
     let subject = leak_report::Subject { program: String::new(), full: false };
     Ok(leak_report::text(&verdict, &subject, 5, STYLE))
 }
