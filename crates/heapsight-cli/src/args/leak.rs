@@ -11,8 +11,9 @@ use super::capture::duration;
 /// With a running program, or one that is started here: warms it up, makes rounds of equal work, takes a snapshot around
 /// each, and compares them. With files: snapshots of one process, oldest first, with equal work between each two. What
 /// holds something of every round is a leak; what fills, warms up or was under way is set aside, with the reason.
-#[derive(Debug, ClapArgs)]
+#[derive(Clone, Debug, ClapArgs)]
 #[command(after_help = "Examples:
+  heapsight leak --demo                                             a hunt to look at
   heapsight leak 4711 --load http://localhost:3000/ -n 1000 -c 5    hunt in a running process
   heapsight leak --load http://localhost:3000/ -- node server.js    start it, hunt, end it
   heapsight leak 4711 --during 'k6 run checkout.js'                 rounds of any command
@@ -24,11 +25,14 @@ use super::capture::duration;
 Exit code 0 whether something leaks or not, 2 if the question could not be answered.")]
 pub(crate) struct Leak {
     /// Snapshots of one process, oldest first; or a target: a process id, HOST:PORT of an inspector, its ws:// URL
-    #[arg(value_name = "FILE|TARGET", required_unless_present = "command", conflicts_with = "command")]
+    #[arg(value_name = "FILE|TARGET", required_unless_present_any = ["command", "demo"], conflicts_with_all = ["command", "demo"])]
     pub(crate) named: Vec<PathBuf>,
     /// The program to start and to hunt in
     #[arg(last = true, value_name = "COMMAND")]
     pub(crate) command: Vec<OsString>,
+    /// Hunt in a small web server that comes with heapsight, and leaks
+    #[arg(long, conflicts_with_all = ["command", "load", "during", "duration", "interactive"])]
+    pub(crate) demo: bool,
     #[command(flatten)]
     pub(crate) hunt: Hunt,
     /// Requests of a round [default with --load: 1000]

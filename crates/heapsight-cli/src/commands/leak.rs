@@ -11,7 +11,7 @@ use heapsight_query::{
 use heapsight_report::leak::{self as report, Subject};
 
 use super::{
-    Forms,
+    Forms, demo,
     hunt::{self, Hunted},
     write,
 };
@@ -21,6 +21,9 @@ use crate::{Answer, args::leak::Leak as Args, code::code_of, context::Context, f
 const MOST: usize = 5;
 
 pub(super) fn run(context: &Context, args: &Args) -> Result<Answer, Failure> {
+    if args.demo {
+        return demonstrate(context, args);
+    }
     if is_hunt(args) {
         let Hunted { files, rounds, .. } = &hunt::hunt(context, args)?;
         return judged(context, args, files, |_| rounds.clone());
@@ -35,6 +38,28 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Answer, Failure> {
         sides.windows(2).map(|pair| Round { requests: args.requests, seconds: seconds(pair) }).collect()
     };
     judged(context, args, &args.named, of_time)
+}
+
+/// Hunts in a server of our own; without Node.js, in snapshots of it.
+fn demonstrate(context: &Context, args: &Args) -> Result<Answer, Failure> {
+    let mut args = args.clone();
+    let requests = *args.requests.get_or_insert(demo::REQUESTS);
+    if demo::has_node() {
+        let server = demo::server()?;
+        context.note("hunting in a small web server of heapsight's own: it is started, loaded and ended");
+        args.command = server.command.clone();
+        args.hunt.wait_for = Some(server.url.clone());
+        args.hunt.load = Some(server.url.clone());
+        let Hunted { files, rounds, .. } = &hunt::hunt(context, &args)?;
+        let answer = judged(context, &args, files, |_| rounds.clone());
+        // The code is looked at for the verdict.
+        drop(server.folder);
+        return answer;
+    }
+    context.note("there is no `node` on the PATH: looking at snapshots that were taken of the server of the demonstration");
+    let (files, _folder) = demo::snapshots()?;
+    let rounds = vec![Round { requests: Some(requests), seconds: None }; files.len() - 1];
+    judged(context, &args, &files, |_| rounds)
 }
 
 /// Whether the words name a program instead of files.

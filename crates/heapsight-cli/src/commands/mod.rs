@@ -3,6 +3,7 @@
 mod allocations;
 mod arm;
 mod capture;
+mod demo;
 mod diff;
 mod dominators;
 mod export;
