@@ -400,7 +400,7 @@ fn predecessors(
         *slot = sum;
         sum += count;
     }
-    let mut sources = Buffer::<u32>::dense(sum as usize)?;
+    let mut sources = Buffer::<u32>::zeroed(sum as usize)?;
     {
         let first: &mut [u32] = &mut first;
         let sources: &mut [u32] = &mut sources;

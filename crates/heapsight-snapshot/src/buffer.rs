@@ -1,9 +1,9 @@
 //! Memory of the columns.
 //!
-//! [`Buffer`] is a zeroed array under construction: large ones live in an anonymous mapping with huge pages asked
-//! for, because every graph algorithm here jumps about in arrays of tens of megabytes and would else spend its time in
-//! page walks. Pages of a mapping cost memory only when they are written, so a buffer may be made for what a header
-//! promises and will hold what the file really has. [`Column`] is the finished, immutable array: a buffer, or a
+//! [`Buffer`] is a zeroed array under construction: large ones live in an anonymous mapping. Pages of a mapping cost
+//! memory only when they are written, so a buffer may be made for what a header promises and will hold what the file
+//! really has. Huge pages are not asked for: the algorithms fetch ahead and take as long without, and in a virtual machine
+//! whose host must find the memory first, the first touch of huge pages takes twice as long as that of ordinary ones. [`Column`] is the finished, immutable array: a buffer, or a
 //! window into a mapped index file.
 
 use std::{
@@ -43,20 +43,9 @@ impl<T: Pod> Buffer<T> {
         Some(Self { store: Store::Map { map, len, marker: PhantomData } })
     }
 
-    /// Like [`Buffer::zeroed`], with huge pages asked for: for arrays that will be filled whole.
-    pub fn dense(len: usize) -> Option<Self> {
-        let buffer = Self::zeroed(len)?;
-        #[cfg(target_os = "linux")]
-        if let Store::Map { map, .. } = &buffer.store {
-            // Refused where the kernel has no huge pages; ordinary ones do as well, only slower.
-            let _ = map.advise(memmap2::Advice::HugePage);
-        }
-        Some(buffer)
-    }
-
     /// A longer copy of this array, the rest zero.
-    pub(crate) fn grown(&self, len: usize, dense: bool) -> Option<Self> {
-        let mut next = if dense { Self::dense(len)? } else { Self::zeroed(len)? };
+    pub(crate) fn grown(&self, len: usize) -> Option<Self> {
+        let mut next = Self::zeroed(len)?;
         next[..self.len()].copy_from_slice(self);
         Some(next)
     }
@@ -145,7 +134,7 @@ impl<T: Pod> Column<T> {
     /// that cannot be had.
     pub fn to_mut(&mut self) -> Option<&mut [T]> {
         if let ColumnStore::Mapped { .. } = self.store {
-            let mut copy = Buffer::dense(self.len)?;
+            let mut copy = Buffer::zeroed(self.len)?;
             copy.copy_from_slice(self.as_slice());
             self.store = ColumnStore::Owned(copy);
         }
@@ -189,7 +178,7 @@ mod tests {
     #[test]
     fn large_and_small_buffers_hold_what_is_written() {
         for len in [0, 5, 1 << 20] {
-            let mut buffer = Buffer::<u32>::dense(len).unwrap();
+            let mut buffer = Buffer::<u32>::zeroed(len).unwrap();
             assert!(buffer.iter().all(|&x| x == 0));
             for (i, x) in buffer.iter_mut().enumerate() {
                 *x = i as u32;

@@ -23,14 +23,14 @@ pub(crate) struct EdgeRows<'a> {
 
 impl EdgeBuffers {
     pub(crate) fn new(room: usize) -> Option<Self> {
-        Some(Self { kind: Buffer::dense(room)?, name: Buffer::dense(room)?, to: Buffer::dense(room)? })
+        Some(Self { kind: Buffer::zeroed(room)?, name: Buffer::zeroed(room)?, to: Buffer::zeroed(room)? })
     }
 
     pub(crate) fn grown(self, room: usize) -> Option<Self> {
         Some(Self {
-            kind: self.kind.grown(room, true)?,
-            name: self.name.grown(room, true)?,
-            to: self.to.grown(room, true)?,
+            kind: self.kind.grown(room)?,
+            name: self.name.grown(room)?,
+            to: self.to.grown(room)?,
         })
     }
 

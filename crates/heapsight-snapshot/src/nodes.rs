@@ -33,11 +33,11 @@ pub(crate) struct NodeRows<'a> {
 impl NodeBuffers {
     pub(crate) fn new(room: usize, layout: &NodeLayout) -> Option<Self> {
         Some(Self {
-            kind: Buffer::dense(room)?,
-            name: Buffer::dense(room)?,
-            id: Buffer::dense(room)?,
-            self_size: Buffer::dense(room)?,
-            first_edge: Buffer::dense(room.checked_add(1)?)?,
+            kind: Buffer::zeroed(room)?,
+            name: Buffer::zeroed(room)?,
+            id: Buffer::zeroed(room)?,
+            self_size: Buffer::zeroed(room)?,
+            first_edge: Buffer::zeroed(room.checked_add(1)?)?,
             // Mostly zeros, which cost no memory as long as nothing is written.
             trace_node: layout.trace_node.map_or(Some(None), |_| Buffer::zeroed(room).map(Some))?,
             detachedness: layout.detachedness.map_or(Some(None), |_| Buffer::zeroed(room).map(Some))?,
@@ -46,17 +46,17 @@ impl NodeBuffers {
 
     pub(crate) fn grown(self, room: usize) -> Option<Self> {
         Some(Self {
-            kind: self.kind.grown(room, true)?,
-            name: self.name.grown(room, true)?,
-            id: self.id.grown(room, true)?,
-            self_size: self.self_size.grown(room, true)?,
-            first_edge: self.first_edge.grown(room.checked_add(1)?, true)?,
+            kind: self.kind.grown(room)?,
+            name: self.name.grown(room)?,
+            id: self.id.grown(room)?,
+            self_size: self.self_size.grown(room)?,
+            first_edge: self.first_edge.grown(room.checked_add(1)?)?,
             trace_node: match self.trace_node {
-                Some(column) => Some(column.grown(room, false)?),
+                Some(column) => Some(column.grown(room)?),
                 None => None,
             },
             detachedness: match self.detachedness {
-                Some(column) => Some(column.grown(room, false)?),
+                Some(column) => Some(column.grown(room)?),
                 None => None,
             },
         })

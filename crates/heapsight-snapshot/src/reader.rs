@@ -344,7 +344,7 @@ impl Reader {
             room = growth.after(room);
             columns = columns
                 .iter()
-                .map(|c| c.grown(room, false))
+                .map(|c| c.grown(room))
                 .collect::<Option<Vec<_>>>()
                 .ok_or_else(|| no_memory(room, SECTION, input))?;
         }
@@ -391,7 +391,7 @@ impl Reader {
                 return Ok(all[..done * fields].to_vec());
             }
             room = growth.after(room);
-            all = all.grown(room * fields, false).ok_or_else(|| no_memory(room, section, input))?;
+            all = all.grown(room * fields).ok_or_else(|| no_memory(room, section, input))?;
         }
     }
 

@@ -125,7 +125,7 @@ pub struct SizeBuilder {
 impl SizeBuilder {
     /// Room for `len` sizes, all zero. `None` if there is no memory.
     pub fn new(len: usize) -> Option<Self> {
-        Some(Self::over(Buffer::dense(len)?, len))
+        Some(Self::over(Buffer::zeroed(len)?, len))
     }
 
     /// A column of `len` sizes over an array that has room for them; each must be put.
