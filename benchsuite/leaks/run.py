@@ -53,7 +53,7 @@ def leak_files_command(args, program, files):
 def load_options(args, program, server):
     load = program["load"]
     if set(load) == {"path"}:
-        return ["--load", server.base + load["path"], "-n", str(args.requests), "-c", str(args.connections)]
+        return ["--load", server.base + load["path"].replace("{id}", "{n}"), "-n", str(args.requests), "-c", str(args.connections)]
     return ["--during", shlex.join(load_command(args, program, server)), "-n", str(args.requests)]
 
 
