@@ -34,7 +34,7 @@ pub(crate) struct Meanwhile {
     /// Record while this shell command runs
     #[arg(long, value_name = "CMD", conflicts_with = "load")]
     pub(crate) during: Option<String>,
-    /// Record while this URL is asked for, and print how long the answers took; `{n}` in it is the number of the request
+    /// Record while this URL is asked for, and print how long the answers took; an n in braces in it is the number of the request
     #[arg(long, value_name = "URL")]
     pub(crate) load: Option<String>,
     /// Requests of --load

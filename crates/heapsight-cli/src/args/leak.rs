@@ -50,7 +50,7 @@ pub(crate) struct Leak {
 #[derive(Clone, Debug, ClapArgs)]
 #[command(next_help_heading = "Hunting in a running program")]
 pub(crate) struct Hunt {
-    /// A round is so many requests for this URL (-n, -c); `{n}` in it becomes the number of the request
+    /// A round is so many requests for this URL (-n, -c); an n in braces in it becomes the number of the request
     #[arg(long, value_name = "URL", conflicts_with_all = ["during", "duration", "interactive"])]
     pub(crate) load: Option<String>,
     /// A round is one run of this shell command
