@@ -27,11 +27,7 @@ impl EdgeBuffers {
     }
 
     pub(crate) fn grown(self, room: usize) -> Option<Self> {
-        Some(Self {
-            kind: self.kind.grown(room)?,
-            name: self.name.grown(room)?,
-            to: self.to.grown(room)?,
-        })
+        Some(Self { kind: self.kind.grown(room)?, name: self.name.grown(room)?, to: self.to.grown(room)? })
     }
 
     pub(crate) fn rows_from(&mut self, row: usize) -> EdgeRows<'_> {

@@ -6,6 +6,7 @@ mod bad;
 mod broken_off;
 mod code;
 mod command;
+mod hunts;
 mod matrix;
 mod programs;
 mod recordings;
