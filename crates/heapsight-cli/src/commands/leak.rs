@@ -47,7 +47,7 @@ fn demonstrate(context: &Context, args: &Args) -> Result<Answer, Failure> {
     if demo::has_node() {
         let server = demo::server()?;
         context.note("hunting in a small web server of heapsight's own: it is started, loaded and ended");
-        args.command = server.command.clone();
+        args.command.clone_from(&server.command);
         args.hunt.wait_for = Some(server.url.clone());
         args.hunt.load = Some(server.url.clone());
         let Hunted { files, rounds, .. } = &hunt::hunt(context, &args)?;
