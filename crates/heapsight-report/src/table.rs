@@ -29,6 +29,10 @@ pub enum Cell {
     Distance(i32),
     /// An object id.
     Id(u32),
+    /// Bytes that were estimated, with their relative error: no more digits are shown than they carry.
+    Estimate(u64, Option<f64>),
+    /// The relative error of an estimate.
+    Error(Option<f64>),
 }
 
 impl Cell {
@@ -42,13 +46,16 @@ impl Cell {
             Self::Share(part, whole) => units::percent(*part, *whole),
             Self::Distance(d) => units::distance(*d),
             Self::Id(id) => format!("@{id}"),
+            Self::Estimate(n, error) => units::estimate(*n, *error),
+            Self::Error(error) => units::error(*error),
         }
     }
 
     fn raw(&self) -> String {
         match self {
             Self::Text(text) => text.clone(),
-            Self::Bytes(n) | Self::Count(n) => n.to_string(),
+            Self::Bytes(n) | Self::Count(n) | Self::Estimate(n, _) => n.to_string(),
+            Self::Error(error) => error.map(|error| format!("{error:.6}")).unwrap_or_default(),
             Self::SignedBytes(n) | Self::SignedCount(n) => n.to_string(),
             Self::Share(part, whole) => {
                 if *whole == 0 {

@@ -16,6 +16,39 @@ pub fn bytes(n: u64) -> String {
     format!("{value:.1} {}", UNITS[unit])
 }
 
+/// Bytes that were estimated: as many digits as a relative standard error lets stand, two for 10 %, and one beyond a
+/// third. Without an error like [`bytes`].
+pub fn estimate(n: u64, error: Option<f64>) -> String {
+    let Some(error) = error.filter(|_| n > 0) else { return bytes(n) };
+    let digits = match error {
+        e if e >= 0.3 => 1,
+        e if e >= 0.03 => 2,
+        e if e >= 0.003 => 3,
+        _ => return bytes(n),
+    };
+    const UNITS: [&str; 6] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
+    let mut unit = 0;
+    let mut value = n as f64;
+    while value >= 1000.0 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    let whole = if value >= 1.0 { value.log10().floor() as i32 + 1 } else { 0 };
+    let step = 10f64.powi(whole - digits);
+    let value = (value / step).round() * step;
+    let decimals = usize::try_from(digits - whole).unwrap_or(0);
+    format!("{value:.decimals$} {}", UNITS[unit])
+}
+
+/// The relative standard error of an estimate: `±25 %`; nothing if it is not known.
+pub fn error(error: Option<f64>) -> String {
+    match error {
+        None => String::new(),
+        Some(e) if e >= 0.0995 => format!("±{:.0} %", e * 100.0),
+        Some(e) => format!("±{:.1} %", e * 100.0),
+    }
+}
+
 /// Bytes more or fewer: `+1.2 KiB`, `-17 B`, `0 B`.
 pub fn signed_bytes(n: i64) -> String {
     match n {
@@ -99,6 +132,19 @@ mod tests {
             [signed_bytes(-2048), signed_bytes(0), signed_bytes(2048)],
             ["-2.0 KiB", "0 B", "+2.0 KiB"]
         );
+    }
+
+    #[test]
+    fn estimates_have_no_more_digits_than_they_carry() {
+        let shown = |n, error| estimate(n, Some(error));
+        assert_eq!(shown(1_234_567, 1.0), "1 MiB");
+        assert_eq!(shown(1_234_567, 0.1), "1.2 MiB");
+        assert_eq!(shown(1_234_567, 0.01), "1.18 MiB");
+        assert_eq!(shown(356_000, 0.5), "300 KiB");
+        assert_eq!(shown(356_000, 0.05), "350 KiB");
+        assert_eq!(shown(1023, 0.1), "1.0 KiB");
+        assert_eq!(estimate(1_234_567, None), bytes(1_234_567));
+        assert_eq!([error(None), error(Some(1.0)), error(Some(0.043))], ["", "±100 %", "±4.3 %"]);
     }
 
     #[test]

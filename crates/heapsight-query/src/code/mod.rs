@@ -9,6 +9,7 @@ mod files;
 mod map;
 mod package;
 mod place;
+mod sources;
 
 use std::sync::OnceLock;
 
@@ -20,6 +21,7 @@ use files::{Budget, Mapped, map_of};
 
 pub use package::package_of;
 pub use place::{Place, shown};
+pub use sources::Sources;
 
 /// What V8 calls the reference from a compiled function to its script: now, and before version 12.
 pub(crate) const SCRIPT_EDGES: [&str; 2] = ["script", "script_or_debug_info"];
