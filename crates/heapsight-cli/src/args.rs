@@ -3,6 +3,7 @@
 pub(crate) mod capture;
 pub(crate) mod explain;
 pub(crate) mod leak;
+pub(crate) mod profile;
 
 use std::path::PathBuf;
 
@@ -109,6 +110,7 @@ pub(crate) enum Command {
     Packages(explain::Packages),
     Query(explain::Query),
     Mcp(explain::Mcp),
+    Profile(profile::Profile),
     Export(Export),
     Validate(Validate),
     Ps(Ps),

@@ -30,7 +30,7 @@ pub use compare::{Change, Comparison, Trend, compare, differences, series};
 pub use error::{Problem, ReadError};
 pub use heaviest::{Stack, heaviest};
 pub use precision::{error_of, standard_error};
-pub use profile::{Builder, Counts, Frame, Function, NO_POSITION, Nodes, Profile, Sample, merge};
+pub use profile::{Builder, Counts, Frame, Function, Merge, NO_POSITION, Nodes, Profile, Sample, merge};
 pub use read::read;
 pub use strings::Strings;
 pub use top::{Groups, Row, top};

@@ -300,14 +300,19 @@ impl Builder {
 
 /// The sum of profiles: equal stacks become one, sizes and counts are added. What the counts count, and the interval,
 /// are kept where all profiles agree. The samples are not: their ordinals mean nothing across recordings.
-pub fn merge<'p>(profiles: impl IntoIterator<Item = &'p Profile>) -> Profile {
-    let mut builder = Builder::new();
-    let mut common: Option<(Counts, Option<u64>)> = None;
-    let mut stray = 0u64;
-    for profile in profiles {
-        builder.add_profile(profile);
-        stray = stray.saturating_add(profile.stray_samples);
-        common = Some(match common {
+#[derive(Debug, Default)]
+pub struct Merge {
+    builder: Builder,
+    common: Option<(Counts, Option<u64>)>,
+    stray: u64,
+}
+
+impl Merge {
+    /// Adds a profile. Linear in its nodes.
+    pub fn add(&mut self, profile: &Profile) {
+        self.builder.add_profile(profile);
+        self.stray = self.stray.saturating_add(profile.stray_samples);
+        self.common = Some(match self.common {
             None => (profile.counts, profile.interval),
             Some((counts, interval)) => (
                 if counts == profile.counts { counts } else { Counts::Nothing },
@@ -315,11 +320,24 @@ pub fn merge<'p>(profiles: impl IntoIterator<Item = &'p Profile>) -> Profile {
             ),
         });
     }
-    let (mut profile, _) = builder.finish();
-    (profile.counts, profile.interval) = common.unwrap_or_default();
-    profile.stray_samples = stray;
-    if profile.counts == Counts::Nothing {
-        profile.nodes.self_count.fill(0);
+
+    /// The sum.
+    pub fn finish(self) -> Profile {
+        let (mut profile, _) = self.builder.finish();
+        (profile.counts, profile.interval) = self.common.unwrap_or_default();
+        profile.stray_samples = self.stray;
+        if profile.counts == Counts::Nothing {
+            profile.nodes.self_count.fill(0);
+        }
+        profile
     }
-    profile
+}
+
+/// The sum of profiles that are at hand; see [`Merge`].
+pub fn merge<'p>(profiles: impl IntoIterator<Item = &'p Profile>) -> Profile {
+    let mut sum = Merge::default();
+    for profile in profiles {
+        sum.add(profile);
+    }
+    sum.finish()
 }

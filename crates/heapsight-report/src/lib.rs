@@ -6,6 +6,7 @@ pub mod export;
 pub mod json;
 pub mod leak;
 pub mod paint;
+pub mod profile;
 pub mod query;
 pub mod suspects;
 pub mod table;

@@ -11,6 +11,7 @@ mod hunt;
 mod leak;
 mod mcp;
 mod packages;
+mod profile;
 mod ps;
 mod query;
 mod retainers;
@@ -61,6 +62,7 @@ pub(crate) fn run(args: Args) -> Result<Answer, Failure> {
         Command::Packages(args) => packages::run(&context, &args),
         Command::Query(args) => query::run(&context, &args),
         Command::Mcp(args) => mcp::run(&context, &args),
+        Command::Profile(args) => profile::run(&context, &args),
         Command::Export(args) => export::run(&context, &args),
         Command::Validate(args) => validate::run(&context, &args),
         Command::Ps(args) => ps::run(&context, &args),

@@ -1,0 +1,111 @@
+//! Arguments of `heapsight profile` and `heapsight convert`.
+
+use std::path::PathBuf;
+
+use clap::{Args as ClapArgs, Subcommand, ValueEnum};
+
+use super::{Top, percent};
+
+/// Who allocates: sampling heap profiles (.heapprofile) by function, as trees and flame graphs, compared and merged
+///
+/// Reads the profiles of the inspector, of `heapsight sample`, of `node --heap-prof` and of npm `heap-profile`, and heap
+/// profiles of pprof; plain, gzip or Zstandard. Sizes in them are estimates: the answers say from how many samples.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "Examples:
+  heapsight profile top app.heapprofile
+  heapsight profile tree app.heapprofile --no-internals")]
+pub(crate) struct Profile {
+    #[command(subcommand)]
+    pub(crate) question: Question,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Question {
+    Top(ProfileTop),
+    Tree(Tree),
+}
+
+/// What is read, and how.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Files {
+    /// Profiles; several are added up; `-` is standard input
+    #[arg(value_name = "FILE", required = true)]
+    pub(crate) files: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) view: View,
+}
+
+/// How functions are shown.
+#[derive(Clone, Copy, Debug, ClapArgs)]
+pub(crate) struct View {
+    /// Fold the runtime's own functions (`node:...`) into the functions that called them
+    #[arg(long)]
+    pub(crate) no_internals: bool,
+    /// Show the code that ran, not what source maps lead to
+    #[arg(long)]
+    pub(crate) no_source_maps: bool,
+}
+
+/// What rows stand for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum By {
+    /// Functions
+    Function,
+    /// Source files
+    File,
+    /// npm packages
+    Package,
+}
+
+/// Order of the rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ProfileSort {
+    /// Bytes that the function allocated itself
+    #[value(name = "self")]
+    Own,
+    /// Bytes that were allocated while it was on the stack
+    Total,
+    /// Samples (in pprof: objects) behind the self size
+    Count,
+}
+
+/// The functions, files or packages that allocated the most
+///
+/// Self size is what a function allocated itself; total size is what was allocated while it was on the stack, recursion
+/// counted once. The standard error of a size is 1/√n of n samples.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "Examples:
+  heapsight profile top app.heapprofile
+  heapsight profile top app.heapprofile --by package --sort total
+  heapsight profile top 1.heapprofile 2.heapprofile --no-internals --json")]
+pub(crate) struct ProfileTop {
+    #[command(flatten)]
+    pub(crate) input: Files,
+    /// What rows stand for
+    #[arg(long, value_enum, default_value_t = By::Function, value_name = "WHAT")]
+    pub(crate) by: By,
+    /// Order of the rows
+    #[arg(long, value_enum, default_value_t = ProfileSort::Own, value_name = "COLUMN")]
+    pub(crate) sort: ProfileSort,
+    #[command(flatten)]
+    pub(crate) top: Top,
+}
+
+/// The call tree from the outermost functions down
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "Examples:
+  heapsight profile tree app.heapprofile
+  heapsight profile tree app.heapprofile --depth 20 --min 5 --no-internals")]
+pub(crate) struct Tree {
+    #[command(flatten)]
+    pub(crate) input: Files,
+    /// Levels to print
+    #[arg(long, default_value_t = 12, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) depth: u32,
+    /// Callees of each function to print
+    #[arg(long, default_value_t = 8, value_name = "N")]
+    pub(crate) top: usize,
+    /// Leave out what has less than this part of all bytes, in percent
+    #[arg(long, default_value_t = 0.5, value_name = "PERCENT", value_parser = percent)]
+    pub(crate) min: f64,
+}
