@@ -195,6 +195,9 @@ impl<'r> Input<'r> {
                 self.pos += length;
                 Ok(Some(value))
             }
+            None if self.pos + length == self.buffer.len() => {
+                Err(Problem::Truncated(within).at(self.base + self.buffer.len() as u64))
+            }
             None => Err(self.wrong("a number", within)),
         }
     }
