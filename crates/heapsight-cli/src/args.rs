@@ -111,6 +111,7 @@ pub(crate) enum Command {
     Query(explain::Query),
     Mcp(explain::Mcp),
     Profile(profile::Profile),
+    Convert(profile::Convert),
     Export(Export),
     Validate(Validate),
     Ps(Ps),

@@ -81,6 +81,11 @@ impl Context {
         Output::open(self.global.output.as_deref(), self.global.force)
     }
 
+    /// The name of the output, if it is a file.
+    pub(crate) fn output_path(&self) -> Option<&Path> {
+        self.global.output.as_deref()
+    }
+
     /// An output that an option of its own names.
     pub(crate) fn output_to(&self, path: &Path) -> Result<Output, Failure> {
         Output::open(Some(path), self.global.force)

@@ -306,3 +306,208 @@ pub fn tree(profile: &Profile, sizes: &[u64], lines: &[Branch]) -> Value {
     value["nodes"] = list.into();
     value
 }
+
+/// Children of each caller, heaviest first; the last list is that of the top.
+fn below(tree: &[Caller]) -> Vec<Vec<usize>> {
+    let mut lists: Vec<Vec<usize>> = vec![Vec::new(); tree.len() + 1];
+    for (at, caller) in tree.iter().enumerate() {
+        lists[(caller.parent as usize).min(tree.len())].push(at);
+    }
+    for list in &mut lists {
+        list.sort_by_key(|&at| (std::cmp::Reverse((tree[at].self_size, tree[at].total_size)), at));
+    }
+    lists
+}
+
+/// The lines of an inverted tree in order: the `most` heaviest of each list.
+fn caller_lines(tree: &[Caller], most: usize) -> Vec<(usize, bool)> {
+    let lists = below(tree);
+    let mut open: Vec<(usize, bool)> = Vec::new();
+    let mut out = Vec::new();
+    let push = |list: &[usize], open: &mut Vec<(usize, bool)>| {
+        let shown = list.len().min(most);
+        for (place, &at) in list[..shown].iter().enumerate().rev() {
+            open.push((at, place + 1 == shown));
+        }
+    };
+    push(&lists[tree.len()], &mut open);
+    while let Some((at, last)) = open.pop() {
+        out.push((at, last));
+        push(&lists[at], &mut open);
+    }
+    out
+}
+
+/// `profile callers` for people.
+pub fn callers_text(profile: &Profile, tree: &[Caller], most: usize, title: &str, style: Style) -> String {
+    let all = profile.total_size();
+    let heading = style.paint.accent(&format!("Who calls what allocates, of {title}"));
+    let mut out = format!("{heading}\n{}\n", summary(profile));
+    out += &style.paint.bold(&format!("{:>10} {:>6} {:>10}", "Self", "%", "Total"));
+    out.push('\n');
+    let mut open: Vec<bool> = Vec::new();
+    for (at, last) in caller_lines(tree, most) {
+        let caller = &tree[at];
+        let depth = caller.depth as usize;
+        open.truncate(depth);
+        let prefix = prefix(&open, depth, last);
+        open.push(!last);
+        let room = style.width.saturating_sub(32 + prefix.chars().count()).max(24);
+        let own = estimate(caller.self_size, error_of(profile, caller.self_size, caller.self_count));
+        let total = estimate(caller.total_size, error_of(profile, caller.total_size, caller.self_count));
+        let name = cut(&plain(&label(&profile.frame(caller.function))), room);
+        out += &format!("{own:>10} {:>6} {total:>10}  {prefix}{name}\n", percent(caller.self_size, all));
+    }
+    out
+}
+
+/// `profile callers --json`.
+pub fn callers(profile: &Profile, tree: &[Caller], most: usize) -> Value {
+    let list: Vec<Value> = caller_lines(tree, most)
+        .into_iter()
+        .map(|(at, _)| {
+            let caller = &tree[at];
+            let parent = (caller.depth > 0).then(|| caller.parent + 1);
+            let mut value = json!({"id": at + 1, "parent_id": parent, "depth": caller.depth});
+            named(&mut value, By::Function, &profile.frame(caller.function));
+            value["self_size"] = caller.self_size.into();
+            value["total_size"] = caller.total_size.into();
+            value["self_count"] = counted(profile, caller.self_count);
+            value
+        })
+        .collect();
+    let mut value = totals(profile);
+    value["callers"] = list.into();
+    value
+}
+
+/// A key in words.
+fn key_frame(key: &Key) -> Frame<'_> {
+    Frame { name: &key.0, url: &key.1, line: key.2, column: key.3 }
+}
+
+fn key_label(by: By, key: &Key) -> String {
+    match by {
+        By::Function => label(&key_frame(key)),
+        By::File if key.1.is_empty() => "(none)".to_owned(),
+        By::File => key.1.clone(),
+        By::Package => key.0.clone(),
+    }
+}
+
+fn key_json(by: By, key: &Key) -> Value {
+    let mut value = json!({});
+    match by {
+        By::Function => position(&mut value, &key.0, &key.1, key_frame(key).position()),
+        By::File => value["url"] = key.1.clone().into(),
+        By::Package => value["package"] = key.0.clone().into(),
+    }
+    value
+}
+
+/// `profile diff A B --json`.
+pub fn changes(rows: &[Change<Key>], by: By, most: Option<usize>) -> Value {
+    let list: Vec<Value> = rows
+        .iter()
+        .take(most.unwrap_or(usize::MAX))
+        .map(|row| {
+            let mut value = key_json(by, &row.key);
+            value["self_size_before"] = row.self_size.0.into();
+            value["self_size_after"] = row.self_size.1.into();
+            value["self_size_delta"] = row.self_delta().into();
+            value["total_size_delta"] = row.total_delta().into();
+            value["certain"] = row.is_certain().into();
+            value
+        })
+        .collect();
+    let mut value =
+        json!({"size_delta": rows.iter().map(Change::self_delta).sum::<i64>(), "row_count": rows.len()});
+    value[by.nouns().1] = list.into();
+    value
+}
+
+/// The rows of `profile diff A B`.
+pub fn changes_table(rows: &[Change<Key>], by: By, most: usize) -> Table {
+    let mut table = Table::new(&[
+        (by.heading(), "name"),
+        ("Before", "self_size_before"),
+        ("After", "self_size_after"),
+        ("Difference", "self_size_delta"),
+        ("In all", "total_size_delta"),
+        ("Beyond chance", "certain"),
+    ]);
+    for row in rows.iter().take(most) {
+        table.row(vec![
+            Cell::Text(key_label(by, &row.key)),
+            Cell::Bytes(row.self_size.0),
+            Cell::Bytes(row.self_size.1),
+            Cell::SignedBytes(row.self_delta()),
+            Cell::SignedBytes(row.total_delta()),
+            Cell::Text(row.is_certain().map_or("?", |certain| if certain { "yes" } else { "no" }).to_owned()),
+        ]);
+    }
+    table
+}
+
+/// `profile diff A B` for people.
+pub fn changes_text(rows: &[Change<Key>], by: By, most: usize, titles: [&str; 2], style: Style) -> String {
+    let delta: i64 = rows.iter().map(Change::self_delta).sum();
+    let heading = style.paint.accent(&format!("Allocations of {} against {}", titles[1], titles[0]));
+    let mut out = format!("{heading}\n{} in all\n\n", signed_bytes(delta));
+    out += &changes_table(rows, by, most).text(style.width, style.paint);
+    out += &left_out(rows.len(), most.min(rows.len()), by.nouns().0, by.nouns().1, style);
+    out
+}
+
+/// `profile diff A B C... --json`.
+pub fn trends(rows: &[Trend<Key>], by: By, most: Option<usize>) -> Value {
+    let list: Vec<Value> = rows
+        .iter()
+        .take(most.unwrap_or(usize::MAX))
+        .map(|row| {
+            let mut value = key_json(by, &row.key);
+            value["self_sizes"] = row.self_sizes.clone().into();
+            value["total_sizes"] = row.total_sizes.clone().into();
+            value["slope"] = row.slope.into();
+            value["slope_error"] = row.slope_error.into();
+            value["grows_steadily"] = row.grows_steadily().into();
+            value
+        })
+        .collect();
+    let mut value = json!({"row_count": rows.len()});
+    value[by.nouns().1] = list.into();
+    value
+}
+
+/// The rows of `profile diff A B C...`.
+pub fn trends_table(rows: &[Trend<Key>], by: By, most: usize) -> Table {
+    let mut table = Table::new(&[
+        (by.heading(), "name"),
+        ("First", "first_self_size"),
+        ("Last", "last_self_size"),
+        ("A profile", "slope"),
+        ("Steadily", "grows_steadily"),
+    ]);
+    for row in rows.iter().take(most) {
+        table.row(vec![
+            Cell::Text(key_label(by, &row.key)),
+            Cell::Bytes(row.self_sizes.first().copied().unwrap_or(0)),
+            Cell::Bytes(row.self_sizes.last().copied().unwrap_or(0)),
+            Cell::SignedBytes(row.slope.round() as i64),
+            Cell::Text(if row.grows_steadily() { "yes" } else { "no" }.to_owned()),
+        ]);
+    }
+    table
+}
+
+/// `profile diff A B C...` for people.
+pub fn trends_text(rows: &[Trend<Key>], by: By, most: usize, files: usize, style: Style) -> String {
+    let heading = style.paint.accent(&format!("Growth over {files} profiles"));
+    let steady = rows.iter().filter(|row| row.grows_steadily()).count() as u64;
+    let (one, many) = by.nouns();
+    let verb = if steady == 1 { "grows" } else { "grow" };
+    let mut out = format!("{heading}\n{} {verb} steadily\n\n", number_of(steady, one, many));
+    out += &trends_table(rows, by, most).text(style.width, style.paint);
+    out += &left_out(rows.len(), most.min(rows.len()), one, many, style);
+    out
+}

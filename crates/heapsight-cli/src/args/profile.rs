@@ -23,6 +23,10 @@ pub(crate) struct Profile {
 pub(crate) enum Question {
     Top(ProfileTop),
     Tree(Tree),
+    Callers(Callers),
+    Diff(ProfileDiff),
+    Merge(Merge),
+    Filter(Filter),
 }
 
 /// What is read, and how.
@@ -108,4 +112,101 @@ pub(crate) struct Tree {
     /// Leave out what has less than this part of all bytes, in percent
     #[arg(long, default_value_t = 0.5, value_name = "PERCENT", value_parser = percent)]
     pub(crate) min: f64,
+}
+
+/// Who calls what allocates: the inverted tree, heaviest functions first
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "Examples:
+  heapsight profile callers app.heapprofile
+  heapsight profile callers app.heapprofile --function parse --depth 20")]
+pub(crate) struct Callers {
+    #[command(flatten)]
+    pub(crate) input: Files,
+    /// Only functions whose name contains this text, in any case; `/.../` is a regular expression
+    #[arg(long, value_name = "PATTERN")]
+    pub(crate) function: Option<String>,
+    /// Levels of callers
+    #[arg(long, default_value_t = 8, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub(crate) depth: u32,
+    /// Functions, and callers of each, to print
+    #[arg(long, default_value_t = 8, value_name = "N")]
+    pub(crate) top: usize,
+}
+
+/// What grew from one profile to another, or steadily over a series
+///
+/// Of two profiles, the differences of the self sizes; one is beyond chance if it is more than two standard errors. Of
+/// three and more, oldest first, the slope of the straight line through the self sizes, in bytes from one profile to the
+/// next; what grows steadily comes first.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "Examples:
+  heapsight profile diff monday.heapprofile tuesday.heapprofile
+  heapsight profile diff hourly/*.heapprofile --by package")]
+pub(crate) struct ProfileDiff {
+    /// Profiles, oldest first
+    #[arg(value_name = "FILE", required = true, num_args = 2..)]
+    pub(crate) files: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) view: View,
+    /// What rows stand for
+    #[arg(long, value_enum, default_value_t = By::Function, value_name = "WHAT")]
+    pub(crate) by: By,
+    #[command(flatten)]
+    pub(crate) top: Top,
+}
+
+/// One profile that is the sum of several
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "Example:
+  heapsight profile merge hourly/*.heapprofile -o day.heapprofile")]
+pub(crate) struct Merge {
+    #[command(flatten)]
+    pub(crate) input: Files,
+}
+
+/// A profile of the stacks in which certain functions stand
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "Examples:
+  heapsight profile filter app.heapprofile --package express -o express.heapprofile
+  heapsight profile filter app.heapprofile --function /^parse/ --without -o rest.heapprofile")]
+pub(crate) struct Filter {
+    #[command(flatten)]
+    pub(crate) input: Files,
+    /// Functions whose name contains this text, in any case; `/.../` is a regular expression
+    #[arg(long, value_name = "PATTERN", required_unless_present_any = ["file", "package"])]
+    pub(crate) function: Option<String>,
+    /// Functions of files whose path or URL contains this text; likewise
+    #[arg(long, value_name = "PATTERN")]
+    pub(crate) file: Option<String>,
+    /// Functions of this npm package, or module of the runtime
+    #[arg(long, value_name = "NAME")]
+    pub(crate) package: Option<String>,
+    /// The other stacks instead
+    #[arg(long)]
+    pub(crate) without: bool,
+}
+
+/// A profile in the format of another tool, by the name of the output
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "Examples:
+  heapsight convert app.heapprofile app.pb.gz
+  heapsight convert app.pb.gz app.heapprofile
+  heapsight convert app.heapprofile app.speedscope.json
+
+Names of outputs:
+  .heapprofile         the inspector's layout, for DevTools
+  .flat.heapprofile    the layout of npm heap-profile
+  .pb.gz               pprof
+  .speedscope.json     speedscope
+  .collapsed.txt       collapsed stacks, for flame graph tools
+  .csv                 the call tree, one row a node")]
+pub(crate) struct Convert {
+    /// Profile; `-` is standard input
+    #[arg(value_name = "IN")]
+    pub(crate) input: PathBuf,
+    /// Output; its name says the format
+    #[arg(value_name = "OUT")]
+    pub(crate) out: PathBuf,
+    #[command(flatten)]
+    pub(crate) view: View,
 }

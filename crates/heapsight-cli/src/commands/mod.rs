@@ -3,6 +3,7 @@
 mod allocations;
 mod arm;
 mod capture;
+mod convert;
 mod demo;
 mod diff;
 mod dominators;
@@ -63,6 +64,7 @@ pub(crate) fn run(args: Args) -> Result<Answer, Failure> {
         Command::Query(args) => query::run(&context, &args),
         Command::Mcp(args) => mcp::run(&context, &args),
         Command::Profile(args) => profile::run(&context, &args),
+        Command::Convert(args) => convert::run(&context, &args),
         Command::Export(args) => export::run(&context, &args),
         Command::Validate(args) => validate::run(&context, &args),
         Command::Ps(args) => ps::run(&context, &args),

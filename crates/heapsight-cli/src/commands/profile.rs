@@ -8,13 +8,16 @@ use std::{
 
 use heapsight_capture::output::Metadata;
 use heapsight_profile::{Groups, Problem, Profile, ReadError};
-use heapsight_query::code::{Script, Sources, shown};
+use heapsight_query::code::{Script, Sources, package_of, shown};
 use heapsight_report::profile as report;
 
-use super::{Forms, write};
+use super::{Forms, convert, pattern, write};
 use crate::{
     Answer,
-    args::profile::{By, Files, Profile as Args, ProfileSort, ProfileTop, Question, Tree, View},
+    args::profile::{
+        By, Callers, Files, Filter, Merge, Profile as Args, ProfileDiff, ProfileSort, ProfileTop, Question,
+        Tree, View,
+    },
     context::{Context, title},
     failure::Failure,
 };
@@ -23,6 +26,10 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Answer, Failure> {
     match &args.question {
         Question::Top(args) => top(context, args),
         Question::Tree(args) => tree(context, args),
+        Question::Callers(args) => callers(context, args),
+        Question::Diff(args) => diff(context, args),
+        Question::Merge(args) => merge(context, args),
+        Question::Filter(args) => filter(context, args),
     }
 }
 
@@ -85,6 +92,77 @@ fn tree(context: &Context, args: &Tree) -> Result<Answer, Failure> {
         },
     )?;
     Ok(answer(&profile))
+}
+
+fn callers(context: &Context, args: &Callers) -> Result<Answer, Failure> {
+    let wanted = pattern(args.function.as_deref())?;
+    let profile = merged(&args.input)?;
+    let fits = |function| wanted.as_ref().is_none_or(|p| p.is_match(profile.frame(function).name));
+    let tree = heapsight_profile::callers(&profile, fits, args.depth);
+    let title = named(&args.input.files);
+    write(
+        context,
+        Forms {
+            json: &|| report::callers(&profile, &tree, args.top),
+            text: &|| report::callers_text(&profile, &tree, args.top, &title, context.style()),
+            table: None,
+        },
+    )?;
+    Ok(if tree.is_empty() { Answer::No } else { Answer::Yes })
+}
+
+fn diff(context: &Context, args: &ProfileDiff) -> Result<Answer, Failure> {
+    let mut profiles = Vec::with_capacity(args.files.len());
+    for path in &args.files {
+        profiles.push(viewed(read(path)?, args.view, std::slice::from_ref(path)));
+    }
+    let by = by(args.by);
+    let most = context.rows(args.top.top);
+    if let ([before, after], [one, other]) = (profiles.as_slice(), args.files.as_slice()) {
+        let rows = heapsight_profile::differences(before, after, |frame| report::key_of(by, frame));
+        let titles = [&*title(one), &*title(other)];
+        write(
+            context,
+            Forms {
+                json: &|| report::changes(&rows, by, args.top.top),
+                text: &|| report::changes_text(&rows, by, most, titles, context.style()),
+                table: Some(&|| report::changes_table(&rows, by, most)),
+            },
+        )?;
+        return Ok(if rows.is_empty() { Answer::No } else { Answer::Yes });
+    }
+    let rows = heapsight_profile::series(&profiles, |frame| report::key_of(by, frame));
+    write(
+        context,
+        Forms {
+            json: &|| report::trends(&rows, by, args.top.top),
+            text: &|| report::trends_text(&rows, by, most, profiles.len(), context.style()),
+            table: Some(&|| report::trends_table(&rows, by, most)),
+        },
+    )?;
+    Ok(if rows.is_empty() { Answer::No } else { Answer::Yes })
+}
+
+fn merge(context: &Context, args: &Merge) -> Result<Answer, Failure> {
+    let output = context.output()?;
+    let profile = merged(&args.input)?;
+    convert::write(&profile, convert::Format::of(context.output_path()), "merged", output)?;
+    Ok(answer(&profile))
+}
+
+fn filter(context: &Context, args: &Filter) -> Result<Answer, Failure> {
+    let (function, file) = (pattern(args.function.as_deref())?, pattern(args.file.as_deref())?);
+    let output = context.output()?;
+    let profile = merged(&args.input)?;
+    let fits = |number| {
+        let frame = profile.frame(number);
+        function.as_ref().is_none_or(|p| p.is_match(frame.name))
+            && file.as_ref().is_none_or(|p| p.is_match(frame.url))
+            && args.package.as_ref().is_none_or(|name| package_of(frame.url).as_ref() == Some(name))
+    };
+    let taken = heapsight_profile::filter(&profile, fits, args.without);
+    convert::write(&taken, convert::Format::of(context.output_path()), "filtered", output)?;
+    Ok(answer(&taken))
 }
 
 /// Files as a heading names them.
