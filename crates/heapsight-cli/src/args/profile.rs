@@ -6,7 +6,7 @@ use clap::{Args as ClapArgs, Subcommand, ValueEnum};
 
 use super::{Top, percent};
 
-/// Who allocates: sampling heap profiles (.heapprofile) by function, as trees and flame graphs, compared and merged
+/// Who allocates: sampling heap profiles by function, as trees, compared and merged
 ///
 /// Reads the profiles of the inspector, of `heapsight sample`, of `node --heap-prof` and of npm `heap-profile`, and heap
 /// profiles of pprof; plain, gzip or Zstandard. Sizes in them are estimates: the answers say from how many samples.

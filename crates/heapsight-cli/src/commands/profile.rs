@@ -120,7 +120,8 @@ fn diff(context: &Context, args: &ProfileDiff) -> Result<Answer, Failure> {
     let most = context.rows(args.top.top);
     if let ([before, after], [one, other]) = (profiles.as_slice(), args.files.as_slice()) {
         let rows = heapsight_profile::differences(before, after, |frame| report::key_of(by, frame));
-        let titles = [&*title(one), &*title(other)];
+        let (one, other) = (title(one), title(other));
+        let titles = [one.as_str(), other.as_str()];
         write(
             context,
             Forms {
