@@ -131,7 +131,11 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Profile, ReadError> {
         builder.add(node, value(Some(size)), value(count));
     }
     let (mut profile, _) = builder.finish();
-    profile.counts = if count.is_some() { Counts::Objects } else { Counts::Nothing };
+    profile.counts = match count.map(|at| text(types[at].kind)) {
+        None => Counts::Nothing,
+        Some("samples") => Counts::Samples,
+        Some(_) => Counts::Objects,
+    };
     profile.interval = Some(not_negative(period)).filter(|&n| n > 0 && is_bytes(&period_type));
     Ok(profile)
 }

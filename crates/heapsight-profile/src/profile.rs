@@ -299,18 +299,21 @@ impl Builder {
 }
 
 /// The sum of profiles: equal stacks become one, sizes and counts are added. What the counts count, and the interval,
-/// are kept where all profiles agree. The samples are not: their ordinals mean nothing across recordings.
+/// are kept where all profiles agree. The samples are put one behind another; their ordinals are those of each recording.
 #[derive(Debug, Default)]
 pub struct Merge {
     builder: Builder,
     common: Option<(Counts, Option<u64>)>,
     stray: u64,
+    samples: Vec<Sample>,
 }
 
 impl Merge {
     /// Adds a profile. Linear in its nodes.
     pub fn add(&mut self, profile: &Profile) {
-        self.builder.add_profile(profile);
+        let here = self.builder.add_profile(profile);
+        let moved = |sample: &Sample| Some(Sample { node: *here.get(sample.node as usize)?, ..*sample });
+        self.samples.extend(profile.samples.iter().filter_map(moved));
         self.stray = self.stray.saturating_add(profile.stray_samples);
         self.common = Some(match self.common {
             None => (profile.counts, profile.interval),
@@ -323,11 +326,16 @@ impl Merge {
 
     /// The sum.
     pub fn finish(self) -> Profile {
-        let (mut profile, _) = self.builder.finish();
+        let (mut profile, places) = self.builder.finish();
         (profile.counts, profile.interval) = self.common.unwrap_or_default();
         profile.stray_samples = self.stray;
         if profile.counts == Counts::Nothing {
             profile.nodes.self_count.fill(0);
+        } else {
+            profile.samples = self.samples;
+            for sample in &mut profile.samples {
+                sample.node = places[sample.node as usize];
+            }
         }
         profile
     }

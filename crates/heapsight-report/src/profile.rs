@@ -1,6 +1,8 @@
 //! Answers about sampling profiles: functions, trees, callers, differences, trends.
 
-use heapsight_profile::{Branch, Caller, Change, Counts, Frame, Profile, Row, Trend, error_of};
+use heapsight_profile::{
+    Branch, Caller, Change, Counts, Frame, Profile, Row, Trend, error_of, standard_error,
+};
 use heapsight_query::{code::package_of, packages::PROGRAM};
 use serde_json::{Value, json};
 
@@ -433,15 +435,20 @@ pub fn changes_table(rows: &[Change<Key>], by: By, most: usize) -> Table {
         ("Before", "self_size_before"),
         ("After", "self_size_after"),
         ("Difference", "self_size_delta"),
+        ("±", "self_error"),
         ("In all", "total_size_delta"),
         ("Beyond chance", "certain"),
     ]);
     for row in rows.iter().take(most) {
+        // Where the error can be told, the counts are samples.
+        let known = |n: u64| row.self_error.and_then(|_| standard_error(n));
         table.row(vec![
             Cell::Text(key_label(by, &row.key)),
-            Cell::Bytes(row.self_size.0),
-            Cell::Bytes(row.self_size.1),
+            Cell::Estimate(row.self_size.0, known(row.self_count.0)),
+            Cell::Estimate(row.self_size.1, known(row.self_count.1)),
             Cell::SignedBytes(row.self_delta()),
+            row.self_error
+                .map_or(Cell::Text(String::new()), |error| Cell::Estimate(error.round() as u64, Some(1.0))),
             Cell::SignedBytes(row.total_delta()),
             Cell::Text(row.is_certain().map_or("?", |certain| if certain { "yes" } else { "no" }).to_owned()),
         ]);

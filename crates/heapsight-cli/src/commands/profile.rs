@@ -97,7 +97,14 @@ fn tree(context: &Context, args: &Tree) -> Result<Answer, Failure> {
 fn callers(context: &Context, args: &Callers) -> Result<Answer, Failure> {
     let wanted = pattern(args.function.as_deref())?;
     let profile = merged(&args.input)?;
-    let fits = |function| wanted.as_ref().is_none_or(|p| p.is_match(profile.frame(function).name));
+    let mut allocates = vec![false; profile.functions.len()];
+    for (&function, &size) in profile.nodes.function.iter().zip(&profile.nodes.self_size) {
+        allocates[function as usize] |= size > 0;
+    }
+    let fits = |function: u32| match &wanted {
+        Some(pattern) => pattern.is_match(profile.frame(function).name),
+        None => allocates[function as usize],
+    };
     let tree = heapsight_profile::callers(&profile, fits, args.depth);
     let title = named(&args.input.files);
     write(
@@ -119,7 +126,8 @@ fn diff(context: &Context, args: &ProfileDiff) -> Result<Answer, Failure> {
     let by = by(args.by);
     let most = context.rows(args.top.top);
     if let ([before, after], [one, other]) = (profiles.as_slice(), args.files.as_slice()) {
-        let rows = heapsight_profile::differences(before, after, |frame| report::key_of(by, frame));
+        let mut rows = heapsight_profile::differences(before, after, |frame| report::key_of(by, frame));
+        rows.retain(|row| row.self_size != (0, 0));
         let (one, other) = (title(one), title(other));
         let titles = [one.as_str(), other.as_str()];
         write(
@@ -132,7 +140,8 @@ fn diff(context: &Context, args: &ProfileDiff) -> Result<Answer, Failure> {
         )?;
         return Ok(if rows.is_empty() { Answer::No } else { Answer::Yes });
     }
-    let rows = heapsight_profile::series(&profiles, |frame| report::key_of(by, frame));
+    let mut rows = heapsight_profile::series(&profiles, |frame| report::key_of(by, frame));
+    rows.retain(|row| row.self_sizes.iter().any(|&size| size > 0));
     write(
         context,
         Forms {

@@ -5,7 +5,6 @@ mod cache;
 mod commands;
 mod errors;
 mod mcp;
-mod profile;
 
 use std::{
     fs,
