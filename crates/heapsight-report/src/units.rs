@@ -19,6 +19,7 @@ pub fn bytes(n: u64) -> String {
 /// Bytes that were estimated: as many digits as a relative standard error lets stand, two for 10 %, and one beyond a
 /// third. Without an error like [`bytes`].
 pub fn estimate(n: u64, error: Option<f64>) -> String {
+    const UNITS: [&str; 6] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
     let Some(error) = error.filter(|_| n > 0) else { return bytes(n) };
     let digits = match error {
         e if e >= 0.3 => 1,
@@ -26,7 +27,6 @@ pub fn estimate(n: u64, error: Option<f64>) -> String {
         e if e >= 0.003 => 3,
         _ => return bytes(n),
     };
-    const UNITS: [&str; 6] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
     let mut unit = 0;
     let mut value = n as f64;
     while value >= 1000.0 && unit + 1 < UNITS.len() {
