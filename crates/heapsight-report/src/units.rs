@@ -29,7 +29,7 @@ pub fn estimate(n: u64, error: Option<f64>) -> String {
     };
     let mut unit = 0;
     let mut value = n as f64;
-    while value >= 1000.0 && unit + 1 < UNITS.len() {
+    while value >= 1024.0 && unit + 1 < UNITS.len() {
         value /= 1024.0;
         unit += 1;
     }
@@ -142,7 +142,7 @@ mod tests {
         assert_eq!(shown(1_234_567, 0.01), "1.18 MiB");
         assert_eq!(shown(356_000, 0.5), "300 KiB");
         assert_eq!(shown(356_000, 0.05), "350 KiB");
-        assert_eq!(shown(1023, 0.1), "1.0 KiB");
+        assert_eq!(shown(1023, 0.1), "1000 B");
         assert_eq!(estimate(1_234_567, None), bytes(1_234_567));
         assert_eq!([error(None), error(Some(1.0)), error(Some(0.043))], ["", "±100 %", "±4.3 %"]);
     }
