@@ -30,8 +30,8 @@ pub(crate) struct Packages {
 
 /// Objects that fit a condition, or sums of them
 ///
-/// A query is: [select COLUMNS [where]] [CONDITIONS] [group by FIELD] [order by FIELDS] [limit N]. Fields are id, class,
-/// name, type, self, retained, distance, detached, edges, retainers, package, file and source.
+/// A query is: select COLUMNS where CONDITIONS group by FIELD order by FIELDS limit N; each part may be left out. Fields are
+/// id, class, name, type, self, retained, distance, detached, edges, retainers, package, file and source.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "Examples:
   heapsight query app.heapsnapshot 'class == \"Session\" and retained > 1MB order by retained desc limit 20'
