@@ -32,7 +32,7 @@ pub struct Way {
     pub most: u64,
     /// Whether these are nodes of a list.
     pub list: bool,
-    /// Whether V8's own tables lead there, or no global object does.
+    /// Whether V8's own tables lead there.
     pub engine: bool,
 }
 
@@ -55,9 +55,7 @@ pub fn ways(heap: &Heap, tree: &ReadableTree) -> FxHashMap<u64, Way> {
         }
         let (edge, up) = (edge as usize, parent as usize);
         let kind = snapshot.node_kind(ord);
-        if engine.contains(up)
-            || matches!(kind, NodeKind::CODE | NodeKind::OBJECT_SHAPE | NodeKind::SYNTHETIC)
-        {
+        if engine.contains(up) || matches!(kind, NodeKind::CODE | NodeKind::OBJECT_SHAPE) {
             engine.insert(at);
         }
         let class = heap.classes.of[at];

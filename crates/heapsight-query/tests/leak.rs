@@ -50,6 +50,7 @@ enum Change {
     Replaces,
     Stays,
     Bounded,
+    Queue,
 }
 
 impl Change {
@@ -61,6 +62,8 @@ impl Change {
             Self::Stays => (0..100).collect(),
             // The newest 150 of what a leak would have.
             Self::Bounded => (snapshot * 100..snapshot * 100 + 150).collect(),
+            // Longer than all rounds: something of every round is still there.
+            Self::Queue => (snapshot * 100..snapshot * 100 + 350).collect(),
         }
     }
 }
@@ -107,6 +110,7 @@ fn of_random_programs_exactly_the_leaks_are_named() {
             Change::Replaces,
             Change::Stays,
             Change::Bounded,
+            Change::Queue,
         ];
         let changes: Vec<Change> = (0..=rng.below(8)).map(|_| rng.pick(&all)).collect();
         for by_id in [true, false] {

@@ -7,6 +7,7 @@ mod broken_off;
 mod code;
 mod command;
 mod hunts;
+mod leaks;
 mod matrix;
 mod programs;
 mod recordings;

@@ -186,11 +186,11 @@ pub fn leak(heaps: &[Heap], rounds: &[Round], code: &Code, by_id: bool) -> Verdi
         if holder.size() < WORTH {
             continue;
         }
-        match judge(last, &holder, rounds) {
-            Ok(evidence) => {
-                let size = holder.size();
-                accepted.push((Suspicion::of_holder(heaps, holder, evidence, rounds), size));
-            }
+        let size = holder.size();
+        let judged = judge(last, &holder, rounds)
+            .and_then(|evidence| Suspicion::of_holder(heaps, &holder, evidence, rounds));
+        match judged {
+            Ok(suspicion) => accepted.push((suspicion, size)),
             Err(reason) => rejected.push((holder, reason)),
         }
     }
@@ -231,27 +231,56 @@ struct Suspicion {
     examples: Vec<u32>,
 }
 
+/// Why what has steady survivors is set aside all the same.
+const TURNOVER: &str = "as many go as come: a queue, or a cache that is full";
+
 impl Suspicion {
-    fn of_holder(heaps: &[Heap], holder: Holder, evidence: Evidence, rounds: &[Round]) -> Self {
-        let slot = slot(&holder);
+    /// A holder whose survivors are steady is a suspect if it has more from snapshot to snapshot, too: of a queue, or of a
+    /// cache that drops the oldest, there are survivors of every round as long as it is larger than the rounds together.
+    fn of_holder(
+        heaps: &[Heap],
+        holder: &Holder,
+        evidence: Evidence,
+        rounds: &[Round],
+    ) -> Result<Self, &'static str> {
         let mut suspicion = Self {
             ord: holder.ord,
-            slot,
+            slot: slot(holder),
             holders: holder.holders,
             counts: evidence.counts,
             class: evidence.class,
-            sizes: holder.sizes,
-            classes: holder.classes,
-            examples: holder.examples,
+            sizes: holder.sizes.clone(),
+            classes: holder.classes.clone(),
+            examples: holder.examples.clone(),
         };
-        if suspicion.holders == 1
-            && let Some(entries) = entries::gained(heaps, suspicion.ord)
-            && judge_counts(&entries, rounds) == Trend::Steady
-        {
-            suspicion.counts = entries;
-            suspicion.class = None;
+        let gained = (suspicion.holders == 1).then(|| entries::gained(heaps, suspicion.ord)).flatten();
+        if let Some(gained) = gained {
+            let entries: Vec<u64> = gained.iter().map(|&n| u64::try_from(n).unwrap_or(0)).collect();
+            if judge_counts(&entries, rounds) == Trend::Steady {
+                suspicion.counts = entries;
+                suspicion.class = None;
+                return Ok(suspicion);
+            }
+            if suspicion.class.is_none() {
+                return Err(TURNOVER);
+            }
         }
-        suspicion
+        let example = match suspicion.class {
+            Some(class) => holder.classes.iter().find(|part| part.class == class).map(|part| part.nearest),
+            None => suspicion.examples.first().copied(),
+        };
+        if let Some(example) = example {
+            let more = entries::more_alike(heaps, example);
+            let survived = holder.classes.iter().find(|part| {
+                part.class == heaps.last().map_or(u32::MAX, |heap| heap.classes.of[example as usize])
+            });
+            let survived = survived.map_or(&suspicion.counts, |part| &part.counts);
+            let few = more.iter().zip(survived).filter(|&(&more, &n)| (more as f64) < n as f64 * 0.4).count();
+            if few * 2 >= more.len().max(1) || more.last().is_some_and(|&more| more <= 0) {
+                return Err(TURNOVER);
+            }
+        }
+        Ok(suspicion)
     }
 }
 

@@ -209,6 +209,9 @@ pub(crate) fn title(heap: &Heap, tree: &ReadableTree, ord: u32) -> String {
         }
         let Some((parent, edge)) = owner(heap, tree, at) else { return join(&short_class(class), &tail) };
         let name = heap.names().edge(edge).into_owned();
+        if let Some(exported) = exported_name(heap, tree, at) {
+            return join(&exported, &tail);
+        }
         match link(heap, edge, tree.parent[at as usize]) {
             Link::Variable => return join(&name, &tail),
             Link::Property if snapshot.edges_of(parent).len() > 24 && tail.is_empty() && depth > 0 => {
@@ -224,6 +227,23 @@ pub(crate) fn title(heap: &Heap, tree: &ReadableTree, ord: u32) -> String {
         }
     }
     join(&short_class(&heap.classes.class(at).name), &tail)
+}
+
+/// The name of a variable that a module exports, if an object is its value. Exported variables are in cells, and the table
+/// of the module's exports has the name right before the cell.
+pub(super) fn exported_name(heap: &Heap, tree: &ReadableTree, ord: u32) -> Option<String> {
+    let snapshot = &heap.snapshot;
+    let cell = tree.parent[ord as usize];
+    if cell == NONE || snapshot.strings.raw(snapshot.nodes.name[cell as usize]) != b"system / Cell" {
+        return None;
+    }
+    let position = |edge: usize| heap.names().edge(edge).parse::<u64>().ok();
+    heap.retainers().of(snapshot, cell).find_map(|retainer| {
+        let before = position(retainer.edge)?.checked_sub(1)?;
+        let mut edges = snapshot.edges_of(retainer.from);
+        let name = edges.find(|&edge| position(edge) == Some(before)).map(|edge| snapshot.edges.to[edge])?;
+        snapshot.node_kind(name).is_string().then(|| heap.names().node(name).into_owned())
+    })
 }
 
 /// Whether an object's class says who it is.

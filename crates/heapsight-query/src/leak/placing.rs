@@ -4,12 +4,14 @@
 //! that sees it, best one that adds to it; for a field the class that owns it; where the runtime holds the members
 //! (listeners, timers, promises), the function among them that the program made.
 
+use std::cmp::Reverse;
+
 use heapsight_analysis::{Heap, readable::ReadableTree};
 use heapsight_snapshot::{EdgeKind, NodeKind};
 use rustc_hash::FxHashSet;
 
 use super::{
-    naming::{Kind, next_of_same},
+    naming::{Kind, exported_name, next_of_same},
     source::{Sources, Use, function_at, usage},
 };
 use crate::{
@@ -47,52 +49,69 @@ pub(crate) fn is_runtime(place: &Place) -> bool {
         || ["node:", "internal/", "ext:", "evaluate:"].iter().any(|scheme| place.url.starts_with(scheme))
 }
 
+/// Whether code is the program's own.
+fn is_own(placed: &Placed) -> bool {
+    placed.place.package.is_none() && !is_runtime(&placed.place)
+}
+
 impl Placing<'_> {
-    /// The place of a holder: of its variable, or its owner's class; else of a function among its members.
+    /// The place of a holder: of its variable, or its owner's class; else of a function among its members, or of one of the
+    /// program's that adds to something of that name.
     pub(crate) fn of(self, kind: Kind, ord: u32, slot: Option<usize>, examples: &[u32]) -> Option<Placed> {
         let members_first = matches!(kind, Kind::Listeners | Kind::Timers | Kind::Promise);
         let owners = self.owners(ord, slot);
-        let of_owner = owners.iter().find(|placed| !is_runtime(&placed.place));
-        let is_own = |placed: &Placed| placed.place.package.is_none() && !is_runtime(&placed.place);
+        let placed = |found: &[(usize, Placed)], good: &dyn Fn(&Placed) -> bool| {
+            found.iter().map(|(_, placed)| placed).find(|placed| good(placed)).cloned()
+        };
+        let nearest = owners.iter().find(|(_, placed)| !is_runtime(&placed.place));
         if !members_first
-            && let Some(placed) = of_owner
-            && (is_own(placed) || owners.first() == Some(placed))
+            && let Some((depth, placed)) = nearest
+            && (is_own(placed) || *depth == 0)
         {
             return Some(placed.clone());
         }
-        let of_members = self.members(examples);
-        let own_member = of_members.iter().find(|placed| is_own(placed));
-        own_member
-            .or_else(|| owners.iter().find(|placed| is_own(placed)))
-            .or_else(|| of_members.iter().find(|placed| !is_runtime(&placed.place)))
-            .or(of_owner)
-            .or_else(|| of_members.first())
-            .or_else(|| owners.first())
-            .cloned()
+        let members: Vec<(usize, Placed)> =
+            self.members(examples).into_iter().map(|placed| (0, placed)).collect();
+        placed(&members, &is_own)
+            .or_else(|| self.of_name(&self.name(ord, slot)?, true))
+            .or_else(|| placed(&owners, &is_own))
+            .or_else(|| placed(&members, &|placed| !is_runtime(&placed.place)))
+            .or_else(|| nearest.map(|(_, placed)| placed.clone()))
+            .or_else(|| placed(&members, &|_| true))
+            .or_else(|| placed(&owners, &|_| true))
     }
 
-    /// Places of the owners, the nearest first.
-    fn owners(self, ord: u32, slot: Option<usize>) -> Vec<Placed> {
+    /// The name of the field that has a container, if it is one.
+    fn name(self, ord: u32, slot: Option<usize>) -> Option<String> {
+        let is_field = |edge: &usize| self.heap.snapshot.edge_kind(*edge) == EdgeKind::PROPERTY;
+        let of_owner = || owner(self.heap, self.tree, ord).map(|(_, edge)| edge).filter(is_field);
+        let edge = slot.filter(is_field).or_else(of_owner)?;
+        Some(self.heap.names().edge(edge).into_owned())
+    }
+
+    /// Places of the owners, the nearest first, with how far above they are.
+    fn owners(self, ord: u32, slot: Option<usize>) -> Vec<(usize, Placed)> {
         let snapshot = &self.heap.snapshot;
         let mut found = Vec::new();
         if let Some(edge) = slot {
             if snapshot.edge_kind(edge) == EdgeKind::CONTEXT {
-                found.extend(self.of_variable(ord, &self.heap.names().edge(edge)));
+                found.extend(self.of_variable(ord, &self.heap.names().edge(edge)).map(|placed| (0, placed)));
             } else if snapshot.edge_kind(edge) == EdgeKind::PROPERTY && !next_of_same(self.heap, ord, slot) {
-                found.extend(self.of_object(ord));
+                found.extend(self.of_object(ord).map(|placed| (0, placed)));
             }
         }
         let mut at = ord;
-        for _ in 0..DEPTH {
+        for depth in 0..DEPTH {
             let Some((parent, edge)) = owner(self.heap, self.tree, at) else { break };
-            match link(self.heap, edge, self.tree.parent[at as usize]) {
-                Link::Variable => found.extend(self.of_variable(parent, &self.heap.names().edge(edge))),
-                Link::Property | Link::Entry => found.extend(self.of_object(parent)),
-                Link::Internal if snapshot.node_kind(parent) == NodeKind::CLOSURE => {
-                    found.extend(self.of_object(parent));
-                }
-                _ => {}
-            }
+            let exported = exported_name(self.heap, self.tree, at);
+            let placed = match link(self.heap, edge, self.tree.parent[at as usize]) {
+                _ if exported.is_some() => exported.and_then(|name| self.of_name(&name, false)),
+                Link::Variable => self.of_variable(parent, &self.heap.names().edge(edge)),
+                Link::Property | Link::Entry => self.of_object(parent),
+                Link::Internal if snapshot.node_kind(parent) == NodeKind::CLOSURE => self.of_object(parent),
+                _ => None,
+            };
+            found.extend(placed.map(|placed| (depth, placed)));
             at = parent;
         }
         found
@@ -112,9 +131,27 @@ impl Placing<'_> {
 
     /// A function that sees a variable of a context: one that adds to it, one that names it, else the first.
     fn of_variable(self, context: u32, variable: &str) -> Option<Placed> {
-        let mut best: Option<(Use, u32, usize, Placed)> = None;
+        self.best(&self.functions_of(context), |body| usage(body, variable, false)).map(|(_, placed)| placed)
+    }
+
+    /// A function of the program's own that adds to something of a name: a variable's, or a field's.
+    fn of_name(self, name: &str, field: bool) -> Option<Placed> {
+        let snapshot = &self.heap.snapshot;
+        let closures = snapshot.locations.nodes.iter().copied();
+        let own: Vec<u32> = closures
+            .filter(|&ord| snapshot.node_kind(ord) == NodeKind::CLOSURE)
+            .filter(|&ord| self.of_object(ord).is_some_and(|placed| is_own(&placed)))
+            .take(FUNCTIONS)
+            .collect();
+        let (used, placed) = self.best(&own, |body| usage(body, name, field))?;
+        (used == Use::Adds).then_some(placed)
+    }
+
+    /// Of functions the one that uses something most, of those that are inside of one another the inner one.
+    fn best(self, closures: &[u32], used: impl Fn(&str) -> Use) -> Option<(Use, Placed)> {
+        let mut best = None;
         let mut seen = FxHashSet::default();
-        for closure in self.functions_of(context) {
+        for &closure in closures {
             if let Some(location) = self.heap.snapshot.locations.of(closure)
                 && !seen.insert(location)
             {
@@ -124,18 +161,13 @@ impl Placing<'_> {
             let raw = placed.place.generated.as_deref().unwrap_or(&placed.place);
             let text = self.sources.text(&raw.url);
             let body = text.as_deref().and_then(|text| function_at(text, raw.line, raw.column));
-            let used = body.map_or(Use::None, |body| usage(body, variable));
-            // Of functions inside of one another, the inner one.
-            let length = body.map_or(usize::MAX, str::len);
-            let better = best.as_ref().is_none_or(|(use_, line, best_length, _)| {
-                (used, std::cmp::Reverse((length, placed.place.line)))
-                    > (*use_, std::cmp::Reverse((*best_length, *line)))
-            });
-            if better {
-                best = Some((used, placed.place.line, length, placed));
+            let used = body.map_or(Use::None, &used);
+            let key = (used, Reverse((body.map_or(usize::MAX, str::len), placed.place.line)));
+            if best.as_ref().is_none_or(|&(other, _)| key > other) {
+                best = Some((key, placed));
             }
         }
-        best.map(|(_, _, _, placed)| placed)
+        best.map(|((used, _), placed)| (used, placed))
     }
 
     /// The functions that run in a context, or in one inside of it.

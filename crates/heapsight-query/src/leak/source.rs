@@ -97,8 +97,8 @@ pub(crate) fn function_at(text: &str, line: u32, column: u32) -> Option<&str> {
     Some(rest)
 }
 
-/// How a piece of a script uses a variable.
-pub(crate) fn usage(text: &str, variable: &str) -> Use {
+/// How a piece of a script uses a variable, or, with `field`, a field of whatever has one of that name.
+pub(crate) fn usage(text: &str, variable: &str, field: bool) -> Use {
     const ADDING: &[&str] = &[
         "push",
         "set",
@@ -122,7 +122,7 @@ pub(crate) fn usage(text: &str, variable: &str) -> Use {
         let before = text[..at].chars().next_back();
         let after = text[at + variable.len()..].trim_start();
         let joined = text[at + variable.len()..].chars().next().is_some_and(is_word);
-        if joined || before.is_some_and(|c| is_word(c) || c == '.') {
+        if joined || before.is_some_and(|c| is_word(c) || (c == '.' && !field)) {
             continue;
         }
         best = best.max(Use::Reads);
@@ -178,12 +178,13 @@ mod tests {
 
     #[test]
     fn what_adds_is_told_from_what_reads() {
-        assert_eq!(usage("list.push(1)", "list"), Use::Adds);
-        assert_eq!(usage("cache[key] = value", "cache"), Use::Adds);
-        assert_eq!(usage("(byTag[tag] ||= []).push(1)", "byTag"), Use::Adds);
-        assert_eq!(usage("users.get(i).history", "users"), Use::Reads);
-        assert_eq!(usage("if (list == 3) other.list.push(1)", "list"), Use::Reads);
-        assert_eq!(usage("listing.push(1)", "list"), Use::None);
-        assert_eq!(usage("log += 'x'", "log"), Use::Adds);
+        assert_eq!(usage("list.push(1)", "list", false), Use::Adds);
+        assert_eq!(usage("cache[key] = value", "cache", false), Use::Adds);
+        assert_eq!(usage("(byTag[tag] ||= []).push(1)", "byTag", false), Use::Adds);
+        assert_eq!(usage("users.get(i).history", "users", false), Use::Reads);
+        assert_eq!(usage("if (list == 3) other.list.push(1)", "list", false), Use::Reads);
+        assert_eq!(usage("if (list == 3) other.list.push(1)", "list", true), Use::Adds);
+        assert_eq!(usage("listing.push(1)", "list", false), Use::None);
+        assert_eq!(usage("log += 'x'", "log", false), Use::Adds);
     }
 }
