@@ -224,7 +224,10 @@ impl Placing<'_> {
                             snapshot.node_kind(to),
                             NodeKind::CODE | NodeKind::OBJECT_SHAPE | NodeKind::SYNTHETIC
                         );
-                        if snapshot.edge_kind(edge) != EdgeKind::WEAK && !shape && name != b"__proto__" {
+                        if snapshot.edge_kind(edge) != EdgeKind::WEAK
+                            && !shape
+                            && !matches!(name, b"__proto__" | b"map" | b"constructor")
+                        {
                             next.push(to);
                         }
                     }
