@@ -30,11 +30,15 @@ const LICENCES: [&str; 12] = [
 const MAX_LINES: usize = 900;
 
 /// Folders that only these crates may depend on: the direction of the data.
-const LAYERS: [(&str, &[&str]); 4] = [
+const LAYERS: [(&str, &[&str]); 5] = [
     ("heapsight-snapshot", &[]),
     ("heapsight-analysis", &["heapsight-snapshot"]),
     ("heapsight-query", &["heapsight-analysis", "heapsight-snapshot"]),
-    ("heapsight-report", &["heapsight-query", "heapsight-analysis", "heapsight-snapshot"]),
+    ("heapsight-profile", &[]),
+    (
+        "heapsight-report",
+        &["heapsight-query", "heapsight-analysis", "heapsight-snapshot", "heapsight-profile"],
+    ),
 ];
 
 /// Checks all rules and lists every breach.
