@@ -5,6 +5,7 @@ mod cache;
 mod commands;
 mod errors;
 mod mcp;
+mod profile;
 
 use std::{
     fs,
