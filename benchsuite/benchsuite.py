@@ -5,12 +5,7 @@ What is compared: the whole process, from the file to the table of classes. DevT
 its user interface; nothing is drawn, which is in its favour. Both read a file that is in the page cache. Runs of the
 peers alternate, and medians are quoted, because machines are noisy; ratios within one run are what counts.
 
-A virtual machine may give free memory back to its host, and get it again page by page, slowly, when it is next used. Then
-what is measured is the host. So before each run of either peer a process takes and frees as much memory as the larger
-peer needs; --as-it-is leaves that out.
-
 usage: benchsuite.py [--sizes 20000,50000,100000,400000] [--runs 5] [--devtools-runs 1] [--work DIR] [--name NAME]
-                     [--as-it-is]
 """
 
 import argparse
@@ -29,21 +24,6 @@ import time
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent
 HEAPSIGHT = ROOT / "target/release/heapsight"
-
-
-TOUCH = """
-import mmap, sys
-memory = mmap.mmap(-1, int(sys.argv[1]))
-memory.madvise(mmap.MADV_HUGEPAGE)
-for at in range(0, len(memory), 4096):
-    memory[at] = 1
-"""
-
-
-def back_memory(size, args):
-    """Has the machine hold so much free memory that is backed by its host."""
-    if not args.as_it_is:
-        subprocess.run([sys.executable, "-c", TOUCH, str(size)], check=True)
 
 
 def run(command, env=None, capture=False):
@@ -124,20 +104,15 @@ def measure(size, work, args):
             pass
     time.sleep(0.1)
     results = {"cold": [], "cold_no_cache": [], "again": [], "again_other": [], "devtools": []}
-    # DevTools' engine takes four times the file; less than that of a small heap is not worth the trouble.
-    memory = 4 * snapshot.stat().st_size + (256 << 20)
     for turn in range(args.runs):
         shutil.rmtree(cache, ignore_errors=True)
-        back_memory(memory, args)
         results["cold"].append(run(summary, env))
         results["again"].append(run(summary, env))
         results["again_other"].append(run([str(HEAPSIGHT), "dominators", str(snapshot), "--json", "--timings"], env))
-        back_memory(memory, args)
         results["cold_no_cache"].append(run(summary + ["--no-cache"], env))
         if turn < args.devtools_runs:
             engine = prepare_devtools(work)
             command = ["node", "--max-old-space-size=14000", str(engine / "run.mjs"), str(snapshot)]
-            back_memory(memory, args)
             results["devtools"].append(run(command))
     index_bytes = sum(f.stat().st_size for f in cache.iterdir())
     shutil.rmtree(cache, ignore_errors=True)
@@ -231,7 +206,6 @@ def main():
     parser.add_argument("--devtools-runs", type=int, default=1)
     parser.add_argument("--work", type=pathlib.Path, default=ROOT / "target/benchsuite")
     parser.add_argument("--name", default=None, help="folder under benchsuite/runs; default: only print")
-    parser.add_argument("--as-it-is", action="store_true", help="do not have the host back free memory before a run")
     args = parser.parse_args()
     args.work.mkdir(parents=True, exist_ok=True)
     result = {"date": datetime.date.today().isoformat(), "machine": machine(), "runs": args.runs, "rows": []}
@@ -248,8 +222,7 @@ def main():
             f"# {args.name}\n\n{m['cpu']}, {m['cores']} cores, {mib(m['memory_bytes'])}, Linux {m['kernel']}; "
             f"Node.js {m['node']}, {m['rustc']}, {m['heapsight']} ({m['commit']}), chrome-devtools-frontend "
             f"{m['devtools_frontend']}.\n\nMade by `cargo xtask bench -- {' '.join(sys.argv[1:])}`: medians of "
-            f"{args.runs} alternating runs ({args.devtools_runs} of DevTools), "
-            f"{'with memory as it is' if args.as_it_is else 'each after the memory was backed by the host'}.\n\n{table}"
+            f"{args.runs} alternating runs ({args.devtools_runs} of DevTools).\n\n{table}"
         )
 
 

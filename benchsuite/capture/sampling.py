@@ -100,8 +100,8 @@ def main():
     without = statistics.median(pair["without"]["requests_per_second"] for pair in pairs)
     quartiles = statistics.quantiles(all_fewer, n=4)
     text = (
-        f"Sampling every {args.interval}: {fewer:+.1f} % fewer requests a second (median of {args.pairs} pairs; quartiles "
-        f"{quartiles[0]:+.1f} and {quartiles[2]:+.1f} %), {more:+.1f} % more processor time a request; {without:,.0f} "
+        f"Sampling every {args.interval}: requests a second change by {-fewer:+.1f} % (median of {args.pairs} pairs; quartiles "
+        f"{-quartiles[2]:+.1f} and {-quartiles[0]:+.1f} %), processor time a request by {more:+.1f} %; {without:,.0f} "
         f"requests a second without, each of which makes 200 objects and as many strings.\n"
     )
     print(text)
