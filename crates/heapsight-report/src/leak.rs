@@ -1,7 +1,8 @@
 //! The verdict on a leak, for people and for programs.
 
 use heapsight_query::{
-    leak::{Kind, SetAside, Suspect, Verdict},
+    code::Place,
+    leak::{Allocated, Frame, Kind, SetAside, Suspect, Verdict},
     story::{Hop, Link, Step},
 };
 use serde_json::{Value, json};
@@ -135,6 +136,12 @@ fn suspect_text(rank: usize, suspect: &Suspect, subject: &Subject, style: Style)
     } else {
         line("kept alive by", &plain(&story(&suspect.story)));
     }
+    if let Some(allocated) = &suspect.allocated {
+        let rows = allocated_rows(allocated, subject.full);
+        for (at, row) in rows.iter().enumerate() {
+            line(if at == 0 { "allocated in" } else { "" }, &plain(row));
+        }
+    }
     if suspect.counts.is_empty() {
         let sizes: Vec<String> = suspect.sizes.iter().map(|&size| signed_bytes(size as i64)).collect();
         line("why", &format!("{}: {}", suspect.why, sizes.join(", ")));
@@ -143,6 +150,31 @@ fn suspect_text(rank: usize, suspect: &Suspect, subject: &Subject, style: Style)
         line("why", &format!("{}: {}", suspect.why, each_round(&suspect.counts)));
     }
     out
+}
+
+/// The function that allocated; if it is a library's, then also who called it in the program; of all callers in full.
+fn allocated_rows(allocated: &Allocated, full: bool) -> Vec<String> {
+    let shown = |frame: &Frame| format!("{} ({}:{})", frame.name, short_path(&frame.place), frame.place.line);
+    let Some((first, callers)) = allocated.frames.split_first() else { return Vec::new() };
+    let mut rows = vec![shown(first)];
+    if full {
+        rows.extend(callers.iter().map(|frame| format!("called by {}", shown(frame))));
+    } else if first.place.package.is_some() {
+        let own = callers.iter().find(|frame| frame.place.package.is_none());
+        rows.extend(own.map(|frame| format!("called by {}", shown(frame))));
+    }
+    if !allocated.exact {
+        let samples = number_of(allocated.count, "sample", "samples");
+        let last = rows.len() - 1;
+        rows[last] += &format!("; about {} alive by {samples}", bytes(allocated.size));
+    }
+    rows
+}
+
+/// A path from its last `node_modules` on.
+fn short_path(place: &Place) -> &str {
+    let url = place.url.as_str();
+    url.rfind("/node_modules/").map_or(url, |at| &url[at + 1..])
 }
 
 /// `+307, +307, +308`.
@@ -285,9 +317,21 @@ fn suspect_json(rank: usize, suspect: &Suspect) -> Value {
         "size_growth": suspect.size_growth(),
         "retained_size": suspect.retained_size,
         "parts": parts,
+        "allocated_in": suspect.allocated.as_ref().map_or(Value::Null, allocated_json),
         "path": path(&suspect.way),
         "why": suspect.why,
     })
+}
+
+fn allocated_json(allocated: &Allocated) -> Value {
+    let stack: Vec<Value> = allocated
+        .frames
+        .iter()
+        .map(|frame| json!({"function": frame.name, "location": place(Some(&frame.place))}))
+        .collect();
+    let first = stack.first().cloned().unwrap_or_default();
+    json!({"function": first["function"], "location": first["location"], "exact": allocated.exact,
+        "size": allocated.size, "count": allocated.count, "stack": stack})
 }
 
 /// A container in words: `Map MemoryStore.sessions`.

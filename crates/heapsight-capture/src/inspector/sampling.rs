@@ -60,6 +60,16 @@ impl Session {
     /// [`Kind::Refused`] where another profiler runs already and is not to be shared, or for stacks that would end the
     /// program; else as [`Session::call`].
     pub fn sampling(&mut self, options: &SamplingOptions, timeout: Duration) -> Result<Sampling<'_>> {
+        let foreign = self.start_sampling(options, timeout)?;
+        Ok(Sampling { session: self, started: Instant::now(), foreign, running: true, timeout })
+    }
+
+    /// Starts to sample and goes on to other things; [`Session::stop_sampling`] ends it, and so does the end of the
+    /// session. Says whether another profiler was running, and is shared.
+    ///
+    /// # Errors
+    /// As [`Session::sampling`].
+    pub fn start_sampling(&mut self, options: &SamplingOptions, timeout: Duration) -> Result<bool> {
         let what = "cannot start a sampling profile";
         if options.depth.is_some_and(|depth| depth == 0 || depth > MAX_DEPTH) {
             return Err(CaptureError::new(
@@ -96,7 +106,15 @@ impl Session {
             }
             self.call("HeapProfiler.startSampling", &params, timeout)?;
         }
-        Ok(Sampling { session: self, started: Instant::now(), foreign, running: true, timeout })
+        Ok(foreign)
+    }
+
+    /// Ends what [`Session::start_sampling`] began and writes the profile. Gives the number of bytes.
+    ///
+    /// # Errors
+    /// As [`Sampling::profile_now`].
+    pub fn stop_sampling(&mut self, timeout: Duration, sink: &mut dyn Write) -> Result<u64> {
+        self.profile("HeapProfiler.stopSampling", timeout, sink)
     }
 
     /// Calls what answers with a profile and writes that, byte for byte.
@@ -179,7 +197,7 @@ impl Sampling<'_> {
             return self.profile_now(sink);
         }
         self.running = false;
-        self.session.profile("HeapProfiler.stopSampling", self.timeout, sink)
+        self.session.stop_sampling(self.timeout, sink)
     }
 
     /// The session that it runs in, for other calls meanwhile.

@@ -121,6 +121,35 @@ impl Taker {
         let session = self.session(options.thread)?;
         Ok(Sampler { taker: self, session, options: options.clone() })
     }
+
+    /// Begins to sample and goes on to other captures of the same isolate; [`Taker::end_sampling`] writes the profile.
+    /// The end of the conversation ends the sampling, too.
+    ///
+    /// # Errors
+    /// As [`Session::sampling`].
+    pub fn begin_sampling(&mut self, options: &SampleOptions) -> Result<()> {
+        let timeout = self.options.timeout;
+        let mut session = self.session(options.thread)?;
+        let started = session.start_sampling(&options.sampling, timeout);
+        self.give_back(options.thread, session);
+        started.map(|_| ())
+    }
+
+    /// Ends what [`Taker::begin_sampling`] began, and writes the profile.
+    ///
+    /// # Errors
+    /// Those of the inspector and of the output.
+    pub fn end_sampling(&mut self, thread: u32, output: &Output) -> Result<Taken> {
+        let timeout = self.options.timeout;
+        let (begun, started) = (Instant::now(), jiff::Timestamp::now());
+        let mut session = self.session(thread)?;
+        let mut sink =
+            output::Sink::create(self.sink_options(CaptureKind::Profile, thread, output, 0), None)?;
+        session.stop_sampling(timeout, &mut sink)?;
+        let written = sink.finish()?;
+        let finished = Finished { written, started, elapsed: begun.elapsed(), pause: None, ids: None };
+        self.finish(session, CaptureKind::Profile, "inspector", thread, output, finished)
+    }
 }
 
 /// A target that is about to be sampled, or is.

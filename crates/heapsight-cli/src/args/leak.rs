@@ -38,6 +38,9 @@ pub(crate) struct Leak {
     /// Requests of a round [default with --load: 1000]
     #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) requests: Option<u64>,
+    /// A sampling profile of the last round: says where what leaks was allocated. A hunt records one itself
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["command", "demo", "load", "during", "duration", "interactive"])]
+    pub(crate) profile: Option<PathBuf>,
     /// Show the whole way to each holder
     #[arg(long)]
     pub(crate) full: bool,
@@ -80,6 +83,9 @@ pub(crate) struct Hunt {
     /// Give up what does not answer for so long
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
     pub(crate) timeout: Duration,
+    /// Do not sample allocations in the last round
+    #[arg(long)]
+    pub(crate) no_sampling: bool,
     /// Keep the snapshots in this folder
     #[arg(long, value_name = "DIR")]
     pub(crate) keep: Option<PathBuf>,

@@ -10,11 +10,12 @@ use std::{
 
 use heapsight_capture::{
     CaptureError, Kind,
+    inspector::SamplingOptions,
     load::{
         command::{During, Exit, Pass},
         http::{self, Load},
     },
-    take::{Choice, Event, Monitor, Output, SnapshotOptions},
+    take::{Choice, Event, Monitor, Output, SampleOptions, SnapshotOptions},
 };
 use heapsight_query::leak::Round;
 use heapsight_report::units;
@@ -33,6 +34,12 @@ use crate::{
 /// Requests of a round if the user does not say.
 const REQUESTS: u64 = 1000;
 
+/// Bytes between two samples of the last round: most of what some hundred requests leave behind is seen.
+const SAMPLING: u64 = 4 << 10;
+
+/// The same where the work is that of real users, who should not wait.
+const SAMPLING_OF_USERS: u64 = 32 << 10;
+
 /// What is under way when a round ends has so long to end: answers, sockets, timers of a moment.
 const SETTLE: Duration = Duration::from_millis(400);
 
@@ -42,6 +49,8 @@ pub(super) struct Hunted {
     pub(super) files: Vec<PathBuf>,
     /// The work between each two.
     pub(super) rounds: Vec<Round>,
+    /// What was sampled in the last round.
+    pub(super) profile: Option<PathBuf>,
     /// Goes with the snapshots, unless they are kept.
     _folder: Option<TempDir>,
 }
@@ -67,10 +76,10 @@ pub(super) fn hunt(context: &Context, args: &Leak) -> Result<Hunted, Failure> {
     let (path, folder) = folder(how.keep.as_deref())?;
     let work = Work { args: how, requests: args.requests, thread, stop: &stop, asked: Cell::new(0) };
     let mut subject = capture::subject(context, &from, &stop)?;
-    let (files, rounds) = capture::watched(context, &stop, |monitor| work.go(&mut subject, &path, monitor))
+    let found = capture::watched(context, &stop, |monitor| work.go(&mut subject, &path, monitor))
         .map_err(|failure| subject.explained(failure))?;
     subject.taker.close()?;
-    Ok(Hunted { files, rounds, _folder: folder })
+    Ok(Hunted { _folder: folder, ..found })
 }
 
 /// Where the snapshots go.
@@ -90,6 +99,11 @@ fn folder(keep: Option<&Path>) -> Result<(PathBuf, Option<TempDir>), Failure> {
     Ok((folder.path().to_owned(), Some(folder)))
 }
 
+/// The hunt goes on without saying where things are allocated.
+fn not_sampled(error: &CaptureError, monitor: &Monitor<'_>) {
+    (monitor.event)(Event::Note(format!("allocations of the last round are not known: {error}")));
+}
+
 struct Work<'a> {
     args: &'a Args,
     requests: Option<u64>,
@@ -105,19 +119,55 @@ impl Work<'_> {
         subject: &mut Subject,
         folder: &Path,
         monitor: &Monitor<'_>,
-    ) -> Result<(Vec<PathBuf>, Vec<Round>), Failure> {
+    ) -> Result<Hunted, Failure> {
         for turn in 1..=self.args.warm_up {
             self.round(&format!("warm-up {turn} of {}", self.args.warm_up), monitor)?;
         }
         let mut files = vec![self.snapshot(subject, folder, 0, monitor)?];
         let mut rounds = Vec::new();
+        let mut sampling = false;
         for turn in 1..=self.args.rounds {
+            if turn == self.args.rounds && !self.args.no_sampling {
+                sampling = self.begin_sampling(subject, monitor);
+            }
             let begun = Instant::now();
             let requests = self.round(&format!("round {turn} of {}", self.args.rounds), monitor)?;
             rounds.push(Round { requests, seconds: Some(begun.elapsed().as_secs_f64()) });
             files.push(self.snapshot(subject, folder, turn, monitor)?);
         }
-        Ok((files, rounds))
+        // Only now: V8 collects garbage when it ends a profile, and the last snapshot is to be like the others.
+        let profile = if sampling { self.end_sampling(subject, folder, monitor) } else { None };
+        Ok(Hunted { files, rounds, profile, _folder: None })
+    }
+
+    /// Whether allocations are sampled from now on. A hunt does without where they cannot be.
+    fn begin_sampling(&self, subject: &mut Subject, monitor: &Monitor<'_>) -> bool {
+        let interval = if self.args.duration.is_some() { SAMPLING_OF_USERS } else { SAMPLING };
+        let options = SampleOptions {
+            thread: self.thread,
+            sampling: SamplingOptions { interval, ..SamplingOptions::default() },
+        };
+        let begun = subject.taker.begin_sampling(&options);
+        if let Err(error) = &begun {
+            not_sampled(error, monitor);
+        }
+        begun.is_ok()
+    }
+
+    fn end_sampling(
+        &self,
+        subject: &mut Subject,
+        folder: &Path,
+        monitor: &Monitor<'_>,
+    ) -> Option<PathBuf> {
+        let output = Output { path: Some(folder.join("last-round.heapprofile")), force: true };
+        match subject.taker.end_sampling(self.thread, &output) {
+            Ok(taken) => taken.written.path,
+            Err(error) => {
+                not_sampled(&error, monitor);
+                None
+            }
+        }
     }
 
     fn snapshot(

@@ -6,7 +6,7 @@ use heapsight_analysis::Heap;
 use heapsight_capture::{output::Metadata, target::Target};
 use heapsight_query::{
     compare::IdCheck,
-    leak::{self, Round, Verdict},
+    leak::{self, Round, Sampled, Stack, StackFrame, Verdict},
 };
 use heapsight_report::leak::{self as report, Subject};
 
@@ -15,7 +15,7 @@ use super::{
     hunt::{self, Hunted},
     write,
 };
-use crate::{Answer, args::leak::Leak as Args, code::code_of, context::Context, failure::Failure};
+use crate::{Answer, args::leak::Leak as Args, code::{code_of, scripts}, context::Context, failure::Failure};
 
 /// Leaks that a person wants to see at first.
 const MOST: usize = 5;
@@ -25,8 +25,8 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Answer, Failure> {
         return demonstrate(context, args);
     }
     if is_hunt(args) {
-        let Hunted { files, rounds, .. } = &hunt::hunt(context, args)?;
-        return judged(context, args, files, |_| rounds.clone());
+        let Hunted { files, rounds, profile, .. } = &hunt::hunt(context, args)?;
+        return judged(context, args, files, profile.as_deref(), |_| rounds.clone());
     }
     if args.named.len() < 2 {
         return Err(Failure::new(
@@ -37,7 +37,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Answer, Failure> {
     let of_time = |sides: &[Option<Metadata>]| -> Vec<Round> {
         sides.windows(2).map(|pair| Round { requests: args.requests, seconds: seconds(pair) }).collect()
     };
-    judged(context, args, &args.named, of_time)
+    judged(context, args, &args.named, args.profile.as_deref(), of_time)
 }
 
 /// Hunts in a server of our own; without Node.js, in snapshots of it.
@@ -50,8 +50,8 @@ fn demonstrate(context: &Context, args: &Args) -> Result<Answer, Failure> {
         args.command.clone_from(&server.command);
         args.hunt.wait_for = Some(server.url.clone());
         args.hunt.load = Some(server.url.clone());
-        let Hunted { files, rounds, .. } = &hunt::hunt(context, &args)?;
-        let answer = judged(context, &args, files, |_| rounds.clone());
+        let Hunted { files, rounds, profile, .. } = &hunt::hunt(context, &args)?;
+        let answer = judged(context, &args, files, profile.as_deref(), |_| rounds.clone());
         // The code is looked at for the verdict.
         drop(server.folder);
         return answer;
@@ -59,7 +59,7 @@ fn demonstrate(context: &Context, args: &Args) -> Result<Answer, Failure> {
     context.note("there is no `node` on the PATH: looking at snapshots that were taken of the server of the demonstration");
     let (files, _folder) = demo::snapshots()?;
     let rounds = vec![Round { requests: Some(requests), seconds: None }; files.len() - 1];
-    judged(context, &args, &files, |_| rounds)
+    judged(context, &args, &files, None, |_| rounds)
 }
 
 /// Whether the words name a program instead of files.
@@ -75,6 +75,7 @@ fn judged(
     context: &Context,
     args: &Args,
     files: &[PathBuf],
+    profile: Option<&Path>,
     rounds: impl FnOnce(&[Option<Metadata>]) -> Vec<Round>,
 ) -> Result<Answer, Failure> {
     let sides: Vec<Option<Metadata>> = files.iter().map(|path| Metadata::of(path).ok().flatten()).collect();
@@ -89,9 +90,33 @@ fn judged(
         (Some(path), Some(heap)) => code_of(path, heap),
         _ => heapsight_query::code::Code::none(),
     };
-    let verdict = leak::leak(&heaps, &rounds, &code, ids_fit(&sides, &heaps));
+    let sampled = profile.map_or_else(|| Ok(Sampled::default()), sampled)?;
+    let verdict = leak::leak_sampled(&heaps, &rounds, &code, ids_fit(&sides, &heaps), &sampled);
     let program = sides.iter().flatten().next_back().map(program).unwrap_or_default();
     answer(context, &verdict, &Subject { program, full: args.full }, args.top)
+}
+
+/// The stacks of a sampling profile.
+fn sampled(path: &Path) -> Result<Sampled, Failure> {
+    let profile = super::profile::read(path)?;
+    let nodes = 0..profile.nodes.len();
+    let stacks = nodes.filter(|&node| profile.nodes.self_size[node] > 0).map(|node| Stack {
+        frames: profile.stack(node as u32).map(frame).collect(),
+        size: profile.nodes.self_size[node],
+        count: profile.nodes.self_count[node],
+    });
+    let known = Metadata::of(path).ok().flatten().map(scripts).unwrap_or_default();
+    Ok(Sampled::new(stacks.collect(), known))
+}
+
+fn frame(frame: heapsight_profile::Frame<'_>) -> StackFrame {
+    let number = |n: i32| u32::try_from(n).unwrap_or(0);
+    StackFrame {
+        name: frame.name.to_owned(),
+        url: frame.url.to_owned(),
+        line: number(frame.line),
+        column: number(frame.column),
+    }
 }
 
 /// Whether object ids mean the same objects: as the side files say, and else as the ids look.

@@ -21,7 +21,7 @@ pub struct Place {
 
 impl Place {
     /// A place in a script as the runtime knows it; line and column count from 0.
-    pub(super) fn in_script(url: &str, line: u32, column: u32) -> Self {
+    pub(crate) fn in_script(url: &str, line: u32, column: u32) -> Self {
         let url = shown(url);
         let package = package_of(&url);
         Self { url, line: line.saturating_add(1), column: column.saturating_add(1), package, generated: None }

@@ -3,6 +3,7 @@
 //! Snapshots are taken around rounds of work. What holds something of every round, in the last as in the first, is a
 //! suspect; all else that grew is set aside, with the reason. Suspects are ranked by bytes.
 
+mod allocated;
 mod by_way;
 mod entries;
 pub(crate) mod naming;
@@ -19,6 +20,7 @@ use heapsight_analysis::{
 };
 use heapsight_snapshot::NodeKind;
 
+pub use allocated::{Allocated, Frame, Sampled, Stack, StackFrame};
 pub use naming::Kind;
 pub use placing::Placed;
 
@@ -89,6 +91,8 @@ pub struct Suspect {
     pub story: Vec<Hop>,
     /// The whole way.
     pub way: Vec<Step>,
+    /// Where what it gained was allocated, if that was recorded and something fits.
+    pub allocated: Option<Allocated>,
     /// Why it is a suspect.
     pub why: String,
 }
@@ -140,6 +144,17 @@ pub struct Verdict {
 /// Looks for what leaks in snapshots of one program, oldest first. `rounds` is the work between each two of them, `by_id`
 /// whether object ids mean the same objects in all of them; `code` is that of the last.
 pub fn leak(heaps: &[Heap], rounds: &[Round], code: &Code, by_id: bool) -> Verdict {
+    leak_sampled(heaps, rounds, code, by_id, &Sampled::default())
+}
+
+/// As [`leak`], with what was sampled in the last round: suspects say where they were allocated.
+pub fn leak_sampled(
+    heaps: &[Heap],
+    rounds: &[Round],
+    code: &Code,
+    by_id: bool,
+    sampled: &Sampled,
+) -> Verdict {
     let mut verdict = Verdict {
         rounds: rounds.to_vec(),
         by_id,
@@ -155,7 +170,7 @@ pub fn leak(heaps: &[Heap], rounds: &[Round], code: &Code, by_id: bool) -> Verdi
         let tree = ReadableTree::new(last, Avoid { new: None, foreign: Some(&foreign) });
         let found = by_way::found(heaps, rounds, code, &tree);
         let sources = Sources::default();
-        tell(&mut verdict, Placing { heap: last, tree: &tree, code, sources: &sources }, found);
+        tell(&mut verdict, Placing { heap: last, tree: &tree, code, sources: &sources }, sampled, found);
         return verdict;
     }
     let earlier: Vec<&Heap> = earlier.iter().collect();
@@ -195,7 +210,7 @@ pub fn leak(heaps: &[Heap], rounds: &[Round], code: &Code, by_id: bool) -> Verdi
         }
     }
     accepted.extend(swelling::found(heaps, &births, &accepted, &mut rejected));
-    tell(&mut verdict, placing, accepted);
+    tell(&mut verdict, placing, sampled, accepted);
     for (holder, reason) in rejected.iter().take(ASIDE) {
         let named = naming::name(last, &tree, holder.ord, slot(holder));
         let (counts, size) = (holder.members.clone(), holder.size());
@@ -209,10 +224,15 @@ pub fn leak(heaps: &[Heap], rounds: &[Round], code: &Code, by_id: bool) -> Verdi
 }
 
 /// Names the suspects, the largest first.
-fn tell(verdict: &mut Verdict, placing: Placing<'_>, mut found: Vec<(Suspicion, u64)>) {
+fn tell(
+    verdict: &mut Verdict,
+    placing: Placing<'_>,
+    sampled: &Sampled,
+    mut found: Vec<(Suspicion, u64)>,
+) {
     found.sort_by_key(|(suspicion, size)| (std::cmp::Reverse(*size), suspicion.ord));
     let told = found.iter().take(SUSPECTS);
-    verdict.suspects = told.map(|(suspicion, _)| suspect(placing, suspicion, &verdict.rounds)).collect();
+    verdict.suspects = told.map(|(suspicion, _)| suspect(placing, suspicion, sampled, &verdict.rounds)).collect();
 }
 
 /// A container that leaks, before it has a name.
@@ -350,7 +370,7 @@ fn slot(holder: &Holder) -> Option<usize> {
     (holder.slot != NONE).then_some(holder.slot as usize)
 }
 
-fn suspect(placing: Placing<'_>, suspicion: &Suspicion, rounds: &[Round]) -> Suspect {
+fn suspect(placing: Placing<'_>, suspicion: &Suspicion, sampled: &Sampled, rounds: &[Round]) -> Suspect {
     let heap = placing.heap;
     let Suspicion { ord, slot, .. } = *suspicion;
     let named = naming::name(heap, placing.tree, ord, slot);
@@ -373,13 +393,15 @@ fn suspect(placing: Placing<'_>, suspicion: &Suspicion, rounds: &[Round]) -> Sus
         None if gained == 0 => "it takes more from round to round".to_owned(),
         None => format!("about as many in each round, in {rounds_text}"),
     };
+    let place = placing.of(named.kind, ord, slot, &suspicion.examples);
+    let allocated = allocated::found(placing, suspicion, place.as_ref(), sampled);
     Suspect {
         title: named.title,
         kind: named.kind,
         class: heap.classes.class(ord).name.clone(),
         id: heap.snapshot.nodes.id[ord as usize],
         holders: suspicion.holders,
-        place: placing.of(named.kind, ord, slot, &suspicion.examples),
+        place,
         counts: suspicion.counts.clone(),
         counted: suspicion.class.map(|class| heap.classes.table[class as usize].name.clone()),
         per_request,
@@ -388,6 +410,7 @@ fn suspect(placing: Placing<'_>, suspicion: &Suspicion, rounds: &[Round]) -> Sus
         parts,
         story: story::tell(heap, &way),
         way,
+        allocated,
         why,
     }
 }
