@@ -4,11 +4,11 @@
 use heapsight_analysis::{Heap, Silent};
 use heapsight_query::{
     code::Code,
-    leak::{Kind, Round, Verdict, leak},
+    leak::{Kind, Round, Sampled, Stack, StackFrame, Verdict, leak, leak_sampled},
     suspects::{Pattern, suspects},
 };
 use heapsight_testkit::{
-    builder::{NodeOrd, SnapshotBuilder},
+    builder::{NodeOrd, SnapshotBuilder, TraceTree},
     generate::Rng,
 };
 
@@ -221,4 +221,102 @@ fn in_one_snapshot_memory_accumulates_where_the_retained_size_drops() {
     assert_eq!((finding.title.as_str(), finding.pattern), ("Cache.entries", Pattern::Accumulation));
     assert_eq!((finding.id, finding.count, finding.retained_size), (9, 200, 104_032));
     assert_eq!(finding.parts, [("Entry".to_owned(), 200, 100_000)]);
+}
+
+/// A store whose list gains sessions: `Session` stands at line 31 of store.js, its class's constructor at 3.
+fn store_of_sessions(at: u64, traced: bool) -> Heap {
+    let mut program = Program::new();
+    let global = program.global("Window", 3);
+    let store = program.object("Store", 5, 40);
+    program.graph.edge(global, "property", "store", store);
+    let list = program.object("Array", 7, 16);
+    program.graph.edge(store, "property", "list", list);
+    program.graph.location(store, 9, 30, 4);
+    let script = program.graph.node("code", "/app/store.js", 100);
+    let shared = program.graph.node("code", "Store", 50);
+    let class = program.graph.node("closure", "Store", 64);
+    program.graph.id(script, 11).id(shared, 13).id(class, 15).location(class, 9, 30, 4);
+    program.graph.edge(global, "property", "Store", class).edge(class, "internal", "shared", shared);
+    program.graph.edge(shared, "internal", "script", script);
+    for member in 0..100 * (at + 1) {
+        let node = program.object("Session", 101 + 2 * member, 100);
+        program.graph.edge(list, "element", member as u32, node).location(node, 9, 2, 7);
+        if traced {
+            program.graph.trace_node(node, 3);
+        }
+    }
+    if traced {
+        let main = program.graph.function("main", "/app/main.js", 8, 0, 0);
+        let add = program.graph.function("add", "/app/store.js", 9, 40, 2);
+        let tree = TraceTree {
+            function: main,
+            count: 0,
+            size: 0,
+            id: 2,
+            children: vec![TraceTree {
+                function: add,
+                count: 300,
+                size: 30_000,
+                id: 3,
+                children: Vec::new(),
+            }],
+        };
+        program.graph.traces(tree);
+    }
+    heap(&program.graph)
+}
+
+fn frame(name: &str, url: &str, line: u32, column: u32) -> StackFrame {
+    StackFrame { name: name.to_owned(), url: url.to_owned(), line, column }
+}
+
+/// What is said of where the sessions were allocated, given these stacks.
+fn allocated(stacks: Vec<Stack>) -> Option<(String, u64)> {
+    let heaps: Vec<Heap> = (0..SNAPSHOTS).map(|at| store_of_sessions(at, false)).collect();
+    let rounds = [Round { requests: Some(100), seconds: None }; 3];
+    let sampled = Sampled::new(stacks, Vec::new());
+    let verdict = leak_sampled(&heaps, &rounds, &Code::none(), true, &sampled);
+    let [suspect] = &verdict.suspects[..] else { panic!("{verdict:#?}") };
+    let allocated = suspect.allocated.as_ref()?;
+    assert!(!allocated.exact);
+    Some((allocated.frames[0].name.clone(), allocated.size))
+}
+
+#[test]
+fn a_stack_that_runs_the_constructor_of_what_leaks_is_where_it_was_allocated() {
+    let node = |name: &str| frame(name, "node:http", 10, 1);
+    let handler = frame("handler", "file:///app/main.js", 5, 9);
+    let stack = |frames: Vec<StackFrame>, size: u64, count: u64| Stack { frames, size, count };
+    let session = frame("Session", "/app/store.js", 2, 7);
+    let other = frame("render", "/app/views.js", 1, 1);
+    let fits = stack(vec![node("emit"), session.clone(), handler.clone()], 8000, 8);
+    let loud = stack(vec![other, handler.clone()], 40_000, 40);
+    assert_eq!(allocated(vec![fits.clone(), loud.clone()]), Some(("Session".to_owned(), 8000)));
+    // Of stacks that end in the same function all count.
+    let again = stack(vec![session, frame("other", "/app/other.js", 1, 1)], 2000, 2);
+    assert_eq!(allocated(vec![loud.clone(), fits, again]), Some(("Session".to_owned(), 10_000)));
+    // Code of the file that has the holder.
+    let near = stack(vec![frame("add", "/app/store.js", 40, 2), handler.clone()], 9000, 9);
+    assert_eq!(allocated(vec![loud.clone(), near.clone()]), Some(("add".to_owned(), 9000)));
+    // What is too little, too much, or one of two that fit alike, tells nothing.
+    assert_eq!(allocated(vec![loud.clone()]), None);
+    assert_eq!(allocated(vec![Stack { size: 400, count: 1, ..near }]), None);
+    let alike = |name: &str| stack(vec![frame(name, "/app/views.js", 7, 7), handler.clone()], 9000, 9);
+    assert_eq!(allocated(vec![alike("a")]), Some(("a".to_owned(), 9000)));
+    let two = stack(vec![frame("b", "/app/lists.js", 7, 7)], 9000, 9);
+    assert_eq!(allocated(vec![alike("a"), two]), None);
+    assert_eq!(allocated(vec![stack(vec![node("emit")], 9000, 9)]), None, "the runtime alone");
+    assert_eq!(allocated(Vec::new()), None);
+}
+
+#[test]
+fn traces_say_exactly_where_it_was_allocated() {
+    let heaps: Vec<Heap> = (0..SNAPSHOTS).map(|at| store_of_sessions(at, at == SNAPSHOTS - 1)).collect();
+    let verdict = leak(&heaps, &[Round::default(); 3], &Code::none(), true);
+    let [suspect] = &verdict.suspects[..] else { panic!("{verdict:#?}") };
+    let allocated = suspect.allocated.as_ref().unwrap();
+    assert_eq!((allocated.exact, allocated.count, allocated.size), (true, 400, 40_000));
+    let names: Vec<String> =
+        allocated.frames.iter().map(|frame| format!("{} {}", frame.name, frame.place.short())).collect();
+    assert_eq!(names, ["add store.js:41"]);
 }

@@ -114,12 +114,7 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    fn go(
-        &self,
-        subject: &mut Subject,
-        folder: &Path,
-        monitor: &Monitor<'_>,
-    ) -> Result<Hunted, Failure> {
+    fn go(&self, subject: &mut Subject, folder: &Path, monitor: &Monitor<'_>) -> Result<Hunted, Failure> {
         for turn in 1..=self.args.warm_up {
             self.round(&format!("warm-up {turn} of {}", self.args.warm_up), monitor)?;
         }
@@ -154,12 +149,7 @@ impl Work<'_> {
         begun.is_ok()
     }
 
-    fn end_sampling(
-        &self,
-        subject: &mut Subject,
-        folder: &Path,
-        monitor: &Monitor<'_>,
-    ) -> Option<PathBuf> {
+    fn end_sampling(&self, subject: &mut Subject, folder: &Path, monitor: &Monitor<'_>) -> Option<PathBuf> {
         let output = Output { path: Some(folder.join("last-round.heapprofile")), force: true };
         match subject.taker.end_sampling(self.thread, &output) {
             Ok(taken) => taken.written.path,

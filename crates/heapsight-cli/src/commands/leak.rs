@@ -15,7 +15,13 @@ use super::{
     hunt::{self, Hunted},
     write,
 };
-use crate::{Answer, args::leak::Leak as Args, code::{code_of, scripts}, context::Context, failure::Failure};
+use crate::{
+    Answer,
+    args::leak::Leak as Args,
+    code::{code_of, scripts},
+    context::Context,
+    failure::Failure,
+};
 
 /// Leaks that a person wants to see at first.
 const MOST: usize = 5;

@@ -40,7 +40,7 @@ fn run(cli: &Cli, command: &mut Command) -> Ended {
 fn the_demonstration_hunts_in_a_server_or_in_snapshots() {
     for node in [Some(18), Some(24), None] {
         let cli = Cli::new();
-        let mut command = cli.command(&["leak", "--demo", "-n", "100", "--json"]);
+        let mut command = cli.command(&["leak", "--demo", "-n", "200", "--json"]);
         let path = node.map(|major| runtimes::node(major).parent().unwrap().to_owned());
         let ended = run(&cli, command.env("PATH", path.as_deref().unwrap_or(Path::new("/nowhere"))));
         assert_eq!(ended.err.contains("there is no `node`"), node.is_none(), "{ended:?}");
@@ -48,9 +48,17 @@ fn the_demonstration_hunts_in_a_server_or_in_snapshots() {
         let (title, file, counts) = first(&answer);
         assert_eq!((title.as_str(), file.as_str()), ("MemoryStore.sessions", "store.js"), "{answer}");
         // One request more looks whether the URL answers.
-        let requests = if node.is_some() { 100 } else { 200 };
-        assert!(counts.iter().all(|&count| count == requests || count == requests + 1), "{counts:?}");
+        assert!(counts.iter().all(|&count| count == 200 || count == 201), "{counts:?}");
         assert_eq!(answer["suspects"].as_array().unwrap().len(), 1, "{answer}");
+        // Nobody sampled what the snapshots were taken of.
+        let allocated = &answer["suspects"][0]["allocated_in"];
+        assert_eq!(allocated.is_object(), node.is_some(), "{answer}");
+        if node.is_some() {
+            let (function, line) = (&allocated["function"], &allocated["location"]["line"]);
+            let places = [("MemoryStore.set", 18), ("session", 14)];
+            assert!(places.iter().any(|(name, at)| function == name && line == at), "{allocated}");
+            assert!(allocated["exact"] == false && allocated["count"].as_u64() > Some(1), "{allocated}");
+        }
     }
 }
 

@@ -212,7 +212,9 @@ fn fitting(
     let mut groups: Vec<Group<'_>> = groups.into_values().collect();
     let score = |group: &Group<'_>| group.size.saturating_mul(group.fit.weight());
     groups.sort_by(|a, b| {
-        score(b).cmp(&score(a)).then_with(|| a.heaviest.frames.first().map(key).cmp(&b.heaviest.frames.first().map(key)))
+        score(b)
+            .cmp(&score(a))
+            .then_with(|| a.heaviest.frames.first().map(key).cmp(&b.heaviest.frames.first().map(key)))
     });
     // Bytes outside of the heap are not sampled: what makes the objects is believed whatever its size.
     let enough = |group: &Group<'_>| match group.fit {
@@ -226,7 +228,8 @@ fn fitting(
     let best = &groups[at];
     if best.fit == Fit::Size {
         // Two that fit alike tell nothing.
-        let second = groups.iter().enumerate().filter(|&(other, _)| other != at).map(|(_, group)| group.size).max();
+        let second =
+            groups.iter().enumerate().filter(|&(other, _)| other != at).map(|(_, group)| group.size).max();
         if second.is_some_and(|second| second * 2 > best.size) {
             return None;
         }
@@ -293,7 +296,8 @@ fn fit(placing: Placing<'_>, made: &Made, holder: Option<&(At, &Placed)>, frames
     const NEAR: usize = 3;
     for frame in frames.iter().take(NEAR) {
         let at = at(&frame.place());
-        if made.constructors.contains(&at) || made.functions.iter().any(|inner| encloses(placing, &at, inner)) {
+        if made.constructors.contains(&at) || made.functions.iter().any(|inner| encloses(placing, &at, inner))
+        {
             return Fit::Makes;
         }
     }

@@ -224,15 +224,11 @@ pub fn leak_sampled(
 }
 
 /// Names the suspects, the largest first.
-fn tell(
-    verdict: &mut Verdict,
-    placing: Placing<'_>,
-    sampled: &Sampled,
-    mut found: Vec<(Suspicion, u64)>,
-) {
+fn tell(verdict: &mut Verdict, placing: Placing<'_>, sampled: &Sampled, mut found: Vec<(Suspicion, u64)>) {
     found.sort_by_key(|(suspicion, size)| (std::cmp::Reverse(*size), suspicion.ord));
     let told = found.iter().take(SUSPECTS);
-    verdict.suspects = told.map(|(suspicion, _)| suspect(placing, suspicion, sampled, &verdict.rounds)).collect();
+    verdict.suspects =
+        told.map(|(suspicion, _)| suspect(placing, suspicion, sampled, &verdict.rounds)).collect();
 }
 
 /// A container that leaks, before it has a name.
