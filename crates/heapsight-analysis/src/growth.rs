@@ -38,6 +38,9 @@ pub const DICTIONARY: usize = 24;
 /// Members of a holder that are kept as examples.
 const EXAMPLES: usize = 16;
 
+/// Old objects of a holder that are listed.
+pub const ALIKE: usize = 256;
+
 /// The birth round of a native before the tree says which it is.
 const UNKNOWN: u8 = u8::MAX;
 
@@ -104,6 +107,8 @@ pub struct Holder {
     pub ord: u32,
     /// How many old objects these are.
     pub holders: u64,
+    /// Some of them, in the order of the tree.
+    pub alike: Vec<u32>,
     /// The edge of `ord` below which its first member is.
     pub slot: u32,
     /// Whether only V8's own tables lead to it, or it is one of them.
@@ -200,6 +205,7 @@ pub fn holders(heap: &Heap, births: &mut [u8], rounds: usize, tree: &ReadableTre
                 holder: Holder {
                     ord: head,
                     holders: 0,
+                    alike: Vec::new(),
                     slot,
                     engine: walk.engine.contains(head as usize),
                     members: vec![0; rounds],
@@ -212,6 +218,9 @@ pub fn holders(heap: &Heap, births: &mut [u8], rounds: usize, tree: &ReadableTre
         }
         let of = &mut groups[*group as usize];
         of.holder.holders += u64::from(*in_head == 0);
+        if *in_head == 0 && of.holder.alike.len() < ALIKE {
+            of.holder.alike.push(head);
+        }
         *in_head += 1;
         if *in_head > of.most {
             of.most = *in_head;

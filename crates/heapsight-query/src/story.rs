@@ -11,7 +11,10 @@ use heapsight_analysis::{
 };
 use heapsight_snapshot::{EdgeKind, NodeKind};
 
-use crate::code::{Code, Place};
+use crate::{
+    code::{Code, Place},
+    leak::naming,
+};
 
 /// Hops of a library that are told one by one all the same.
 const SHORT: usize = 2;
@@ -76,6 +79,11 @@ pub fn way(heap: &Heap, tree: &ReadableTree, code: &Code, ord: u32) -> Vec<Step>
             continue;
         }
         let mut step = step(heap, code, Some((edge, parent)), target);
+        if step.link == Link::WeakMap
+            && let Some(map) = weak_map_of(heap, edge)
+        {
+            step.edge = naming::title(heap, tree, map);
+        }
         if steps.is_empty() {
             step.link = Link::Root;
             step.edge = String::new();
@@ -119,6 +127,15 @@ pub fn link(heap: &Heap, edge: usize, parent: u32) -> Link {
         EdgeKind::INTERNAL | EdgeKind::HIDDEN if is_store(snapshot, parent) => Link::Entry,
         _ => Link::Internal,
     }
+}
+
+/// The WeakMap whose entry an edge from key to value is.
+pub fn weak_map_of(heap: &Heap, edge: usize) -> Option<u32> {
+    let snapshot = &heap.snapshot;
+    let entry = heap.known.weak_map_edge(snapshot.edges.name[edge])?;
+    let table = heap.find_id(entry.table_id)?;
+    let holds = |edge: usize| snapshot.strings.is(snapshot.edges.name[edge], "table");
+    heap.retainers().of(snapshot, table).find(|retainer| holds(retainer.edge)).map(|retainer| retainer.from)
 }
 
 /// Whether an object is a context of a function.
@@ -193,7 +210,7 @@ pub fn tell(heap: &Heap, steps: &[Step]) -> Vec<Hop> {
             Link::Variable => format!("variable {}: {label}", step.edge),
             Link::Property => format!(".{}: {label}", step.edge),
             Link::Entry => format!("[…]: {label}"),
-            Link::WeakMap => format!("WeakMap value: {label}"),
+            Link::WeakMap => format!("value in WeakMap {}: {label}", step.edge),
             Link::Internal if is_context(heap, step.ord) => {
                 at += 1;
                 continue;
@@ -203,7 +220,30 @@ pub fn tell(heap: &Heap, steps: &[Step]) -> Vec<Hop> {
         hops.push(Hop::Step(text));
         at += 1;
     }
-    hops
+    folded(hops)
+}
+
+/// A story in which what is said again and again, as of the nodes of a chain, is said once.
+fn folded(hops: Vec<Hop>) -> Vec<Hop> {
+    /// Hops that make up one link of a chain.
+    const PERIOD: usize = 6;
+    let mut told = Vec::with_capacity(hops.len().min(64));
+    let mut at = 0;
+    'hops: while at < hops.len() {
+        for period in 1..=PERIOD.min((hops.len() - at) / 2) {
+            let (one, rest) = hops[at..].split_at(period);
+            let times = rest.chunks_exact(period).take_while(|chunk| *chunk == one).count();
+            if times * period >= 4 {
+                told.extend_from_slice(one);
+                told.push(Hop::Step(format!("(the same {times} times more)")));
+                at += (times + 1) * period;
+                continue 'hops;
+            }
+        }
+        told.push(hops[at].clone());
+        at += 1;
+    }
+    told
 }
 
 /// The library that a step's code belongs to.
@@ -225,5 +265,21 @@ pub fn owner(heap: &Heap, tree: &ReadableTree, ord: u32) -> Option<(u32, usize)>
             return Some((parent, edge as usize));
         }
         at = parent;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chains_are_told_once() {
+        let hops = |names: &[&str]| names.iter().map(|&name| Hop::Step(name.to_owned())).collect::<Vec<_>>();
+        let chain = ["a", "p", "r", "p", "r", "p", "r", "p", "b", "b"];
+        let told = hops(&["a", "p", "r", "(the same 2 times more)", "p", "b", "b"]);
+        assert_eq!(folded(hops(&chain)), told);
+        assert_eq!(folded(hops(&["a", "b"])), hops(&["a", "b"]));
+        assert_eq!(folded(hops(&["n"; 100])), hops(&["n", "(the same 99 times more)"]));
+        assert_eq!(folded(Vec::new()), Vec::new());
     }
 }

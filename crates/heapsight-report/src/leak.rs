@@ -200,7 +200,7 @@ pub(crate) fn full_step(step: &Step) -> String {
         Link::Property => format!(".{} = ", step.edge),
         Link::Entry => format!("[{}] = ", step.edge),
         Link::Variable => format!("variable {} = ", step.edge),
-        Link::WeakMap => "WeakMap value = ".to_owned(),
+        Link::WeakMap => format!("value in WeakMap {} = ", step.edge),
         Link::Internal => format!("({}) = ", step.edge),
     };
     let place = step.place.as_ref().map(|place| format!(" {}", place.short())).unwrap_or_default();

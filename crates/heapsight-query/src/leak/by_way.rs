@@ -52,6 +52,7 @@ pub(super) fn found(
         let suspicion = Suspicion {
             ord: way.ord,
             slot: None,
+            alike: Vec::new(),
             holders: if way.list { 1 } else { way.objects },
             counts,
             class: None,

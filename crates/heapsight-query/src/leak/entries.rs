@@ -14,6 +14,19 @@ pub(super) fn gained(heaps: &[Heap], ord: u32) -> Option<Vec<i64>> {
     Some(differences(&counts))
 }
 
+/// The same for several that are held alike, all of them together.
+pub(super) fn gained_alike(heaps: &[Heap], ords: &[u32]) -> Option<Vec<i64>> {
+    let mut sums: Option<Vec<i64>> = None;
+    for &ord in ords {
+        let gained = gained(heaps, ord)?;
+        match &mut sums {
+            Some(sums) => sums.iter_mut().zip(gained).for_each(|(sum, n)| *sum += n),
+            None => sums = Some(gained),
+        }
+    }
+    sums
+}
+
 /// How many more objects like one of the last snapshot there are, by round: of its class, or plain objects, whose classes
 /// depend on how many there are.
 pub(super) fn more_alike(heaps: &[Heap], ord: u32) -> Vec<i64> {

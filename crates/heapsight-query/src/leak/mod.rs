@@ -5,6 +5,7 @@
 
 mod allocated;
 mod by_way;
+mod declaring;
 mod entries;
 pub(crate) mod naming;
 pub(crate) mod placing;
@@ -237,6 +238,8 @@ struct Suspicion {
     slot: Option<usize>,
     /// How many containers are held alike.
     holders: u64,
+    /// Some of them.
+    alike: Vec<u32>,
     /// Members gained by round; empty where bytes are all that is known.
     counts: Vec<u64>,
     /// The class that is counted, if not the members.
@@ -263,13 +266,15 @@ impl Suspicion {
             ord: holder.ord,
             slot: slot(holder),
             holders: holder.holders,
+            alike: holder.alike.clone(),
             counts: evidence.counts,
             class: evidence.class,
             sizes: holder.sizes.clone(),
             classes: holder.classes.clone(),
             examples: holder.examples.clone(),
         };
-        let gained = (suspicion.holders == 1).then(|| entries::gained(heaps, suspicion.ord)).flatten();
+        let gained = (holder.holders as usize <= growth::ALIKE).then(|| entries::gained_alike(heaps, &holder.alike));
+        let gained = gained.flatten();
         if let Some(gained) = gained {
             let entries: Vec<u64> = gained.iter().map(|&n| u64::try_from(n).unwrap_or(0)).collect();
             if judge_counts(&entries, rounds) == Trend::Steady {
@@ -390,9 +395,19 @@ fn suspect(placing: Placing<'_>, suspicion: &Suspicion, sampled: &Sampled, round
         None => format!("about as many in each round, in {rounds_text}"),
     };
     let place = placing.of(named.kind, ord, slot, &suspicion.examples);
+    let title = match named.kind {
+        Kind::Listeners | Kind::Timers => None,
+        Kind::Promise => placing.chain(ord),
+        _ => placing.by_the_program(ord, slot).map(|owned| owned.title).or_else(|| {
+            // A variable of the program says more than a class without a name.
+            let nameless = ["Object", "(anonymous)", "{", "(synthetic)"];
+            let is_nameless = nameless.iter().any(|head| named.title.starts_with(head));
+            is_nameless.then(|| placing.direct(ord, slot)).flatten().map(|(_, name)| name)
+        }),
+    };
     let allocated = allocated::found(placing, suspicion, place.as_ref(), sampled);
     Suspect {
-        title: named.title,
+        title: title.unwrap_or(named.title),
         kind: named.kind,
         class: heap.classes.class(ord).name.clone(),
         id: heap.snapshot.nodes.id[ord as usize],

@@ -2,12 +2,12 @@
 
 use heapsight_analysis::{
     Heap,
-    growth::is_store,
+    growth::{DICTIONARY, is_store},
     readable::{NONE, ReadableTree},
 };
 use heapsight_snapshot::{EdgeKind, NodeKind};
 
-use crate::story::{Link, is_context, link, owner, short_class};
+use crate::story::{Link, is_context, link, owner, short_class, weak_map_of};
 
 /// Names of a title that are put together.
 const DEPTH: usize = 5;
@@ -154,11 +154,16 @@ fn leads_to_list(heap: &Heap, slot: Option<usize>) -> bool {
         })
 }
 
+/// Whether an object has so many properties that these are keys.
+pub(super) fn is_dictionary(heap: &Heap, ord: u32) -> bool {
+    heap.snapshot.edges_of(ord).len() > DICTIONARY
+}
+
 /// Whether a slot is a field that has a meaning of its own, and not one of many keys.
 fn is_field(heap: &Heap, ord: u32, slot: Option<usize>) -> bool {
     let snapshot = &heap.snapshot;
     slot.is_some_and(|edge| {
-        snapshot.edge_kind(edge) == EdgeKind::PROPERTY && snapshot.edges_of(ord).len() <= 24
+        snapshot.edge_kind(edge) == EdgeKind::PROPERTY && !is_dictionary(heap, ord)
     })
 }
 
@@ -218,7 +223,13 @@ pub(crate) fn title(heap: &Heap, tree: &ReadableTree, ord: u32) -> String {
                 tail = format!("[…]{tail}");
             }
             Link::Property => tail = format!(".{name}{tail}"),
-            Link::Entry | Link::WeakMap => tail = format!("[…]{tail}"),
+            Link::WeakMap => {
+                tail = format!("[…]{tail}");
+                // Who has the WeakMap has its values, too: the key only says how long.
+                at = weak_map_of(heap, edge).unwrap_or(parent);
+                continue;
+            }
+            Link::Entry => tail = format!("[…]{tail}"),
             Link::Root | Link::Internal => return join(&short_class(class), &tail),
         }
         at = parent;

@@ -11,12 +11,12 @@ use heapsight_snapshot::{EdgeKind, NodeKind};
 use rustc_hash::FxHashSet;
 
 use super::{
-    naming::{Kind, exported_name, next_of_same},
+    naming::{Kind, exported_name, is_dictionary, next_of_same},
     source::{Sources, Use, function_at, usage},
 };
 use crate::{
     code::{Code, Place},
-    story::{Link, is_context, link, owner},
+    story::{Link, is_context, link, owner, weak_map_of},
 };
 
 /// Owners that are asked for a place.
@@ -50,75 +50,144 @@ pub(crate) fn is_runtime(place: &Place) -> bool {
 }
 
 /// Whether code is the program's own.
-fn is_own(placed: &Placed) -> bool {
+pub(super) fn is_own(placed: &Placed) -> bool {
     placed.place.package.is_none() && !is_runtime(&placed.place)
 }
 
+/// An owner's place.
+struct Owner {
+    /// How far above it is.
+    depth: usize,
+    placed: Placed,
+    /// Whether it is the class of what has the container, or a function that adds to it, and not one that only sees it.
+    sure: bool,
+}
+
 impl Placing<'_> {
-    /// The place of a holder: of its variable, or its owner's class; else of a function among its members, or of one of the
-    /// program's that adds to something of that name.
+    /// The place of a holder: of a function that adds to its variable, or its owner's class; else of a function among its
+    /// members, or of one of the program's that adds to something of that name; else where it is declared.
     pub(crate) fn of(self, kind: Kind, ord: u32, slot: Option<usize>, examples: &[u32]) -> Option<Placed> {
         let members_first = matches!(kind, Kind::Listeners | Kind::Timers | Kind::Promise);
         let owners = self.owners(ord, slot);
-        let placed = |found: &[(usize, Placed)], good: &dyn Fn(&Placed) -> bool| {
-            found.iter().map(|(_, placed)| placed).find(|placed| good(placed)).cloned()
+        let placed = |found: &[Placed], good: &dyn Fn(&Placed) -> bool| {
+            found.iter().find(|placed| good(placed)).cloned()
         };
-        let nearest = owners.iter().find(|(_, placed)| !is_runtime(&placed.place));
-        if !members_first
-            && let Some((depth, placed)) = nearest
-            && (is_own(placed) || *depth == 0)
-        {
-            return Some(placed.clone());
+        let nearest = owners.iter().find(|owner| !is_runtime(&owner.placed.place));
+        if !members_first {
+            if let Some((placed, _)) = self.direct(ord, slot) {
+                return Some(placed);
+            }
+            if let Some(owned) = self.by_the_program(ord, slot).and_then(|owned| owned.placed) {
+                return Some(owned);
+            }
+            if let Some(Owner { depth, placed, sure }) = nearest
+                && (is_own(placed) || *depth == 0)
+            {
+                if *sure {
+                    return Some(placed.clone());
+                }
+                let name = self.name(ord, slot);
+                return self
+                    .callbacks(examples)
+                    .or_else(|| self.of_name(name.as_deref()?, true))
+                    .or_else(|| self.declared_by_owner(ord, slot))
+                    .or_else(|| Some(placed.clone()));
+            }
         }
-        let members: Vec<(usize, Placed)> =
-            self.members(examples).into_iter().map(|placed| (0, placed)).collect();
+        let members: Vec<Placed> = self.members(examples);
+        let above: Vec<Placed> = owners.iter().map(|owner| owner.placed.clone()).collect();
         placed(&members, &is_own)
             .or_else(|| self.of_name(&self.name(ord, slot)?, true))
-            .or_else(|| placed(&owners, &is_own))
+            .or_else(|| self.declared_by_owner(ord, slot))
+            .or_else(|| placed(&above, &is_own))
             .or_else(|| placed(&members, &|placed| !is_runtime(&placed.place)))
-            .or_else(|| nearest.map(|(_, placed)| placed.clone()))
+            .or_else(|| nearest.map(|owner| owner.placed.clone()))
             .or_else(|| placed(&members, &|_| true))
-            .or_else(|| placed(&owners, &|_| true))
+            .or_else(|| placed(&above, &|_| true))
     }
 
     /// The name of the field that has a container, if it is one.
     fn name(self, ord: u32, slot: Option<usize>) -> Option<String> {
         let is_field = |edge: &usize| self.heap.snapshot.edge_kind(*edge) == EdgeKind::PROPERTY;
         let of_owner = || owner(self.heap, self.tree, ord).map(|(_, edge)| edge).filter(is_field);
-        let edge = slot.filter(is_field).or_else(of_owner)?;
+        let edge = slot.filter(|_| !is_dictionary(self.heap, ord)).filter(is_field).or_else(of_owner)?;
         Some(self.heap.names().edge(edge).into_owned())
     }
 
-    /// Places of the owners, the nearest first, with how far above they are.
-    fn owners(self, ord: u32, slot: Option<usize>) -> Vec<(usize, Placed)> {
+    /// A function of the program that has the container in a variable and adds to it, with the name of the variable.
+    pub(crate) fn direct(self, ord: u32, slot: Option<usize>) -> Option<(Placed, String)> {
+        const MOST: usize = 256;
         let snapshot = &self.heap.snapshot;
+        let field = slot.is_some_and(|edge| match snapshot.edge_kind(edge) {
+            EdgeKind::CONTEXT => true,
+            EdgeKind::PROPERTY => !is_dictionary(self.heap, ord),
+            _ => false,
+        });
+        if field || is_context(self.heap, ord) {
+            return None;
+        }
+        let variables = self.heap.retainers().of(snapshot, ord).take(MOST);
+        let variables = variables.filter(|retainer| snapshot.edge_kind(retainer.edge) == EdgeKind::CONTEXT);
+        let mut found: Vec<(Placed, String)> = variables
+            .filter_map(|retainer| {
+                let name = self.heap.names().edge(retainer.edge).into_owned();
+                let functions = self.functions_of(retainer.from);
+                let (used, placed) = self.best(&functions, |body| usage(body, &name, false))?;
+                (used == Use::Adds && is_own(&placed)).then_some((placed, name))
+            })
+            .collect();
+        found.sort_by(|(a, _), (b, _)| a.place.cmp(&b.place));
+        found.into_iter().next()
+    }
+
+    /// Places of the owners, the nearest first.
+    fn owners(self, ord: u32, slot: Option<usize>) -> Vec<Owner> {
+        let snapshot = &self.heap.snapshot;
+        let names = self.heap.names();
         let mut found = Vec::new();
+        let mut add = |depth: usize, placed: Option<(Use, Placed)>| {
+            found.extend(placed.map(|(used, placed)| Owner { depth, placed, sure: used == Use::Adds }));
+        };
+        let class = |ord: u32| self.of_object(ord).map(|placed| (Use::Adds, placed));
+        // The fields below the variable, as a script would write them; none where they cannot be written.
+        let mut path = Some(String::new());
         if let Some(edge) = slot {
             if snapshot.edge_kind(edge) == EdgeKind::CONTEXT {
-                found.extend(self.of_variable(ord, &self.heap.names().edge(edge)).map(|placed| (0, placed)));
-            } else if snapshot.edge_kind(edge) == EdgeKind::PROPERTY && !next_of_same(self.heap, ord, slot) {
-                found.extend(self.of_object(ord).map(|placed| (0, placed)));
+                add(0, self.of_variable(ord, &names.edge(edge), ""));
+            } else if snapshot.edge_kind(edge) == EdgeKind::PROPERTY && !is_dictionary(self.heap, ord) {
+                path = Some(format!(".{}", names.edge(edge)));
+                if !next_of_same(self.heap, ord, slot) {
+                    add(0, class(ord));
+                }
             }
         }
         let mut at = ord;
         for depth in 0..DEPTH {
             let Some((parent, edge)) = owner(self.heap, self.tree, at) else { break };
             let exported = exported_name(self.heap, self.tree, at);
-            let placed = match link(self.heap, edge, self.tree.parent[at as usize]) {
-                _ if exported.is_some() => exported.and_then(|name| self.of_name(&name, false)),
-                Link::Variable => self.of_variable(parent, &self.heap.names().edge(edge)),
-                Link::Property | Link::Entry => self.of_object(parent),
-                Link::Internal if snapshot.node_kind(parent) == NodeKind::CLOSURE => self.of_object(parent),
+            let name = names.edge(edge);
+            let link = link(self.heap, edge, self.tree.parent[at as usize]);
+            let placed = match link {
+                _ if exported.is_some() => {
+                    exported.and_then(|name| self.of_name(&name, false)).map(|placed| (Use::Adds, placed))
+                }
+                Link::Variable => self.of_variable(parent, &name, path.as_deref().unwrap_or("")),
+                Link::Property | Link::Entry => class(parent),
+                Link::Internal if snapshot.node_kind(parent) == NodeKind::CLOSURE => class(parent),
                 _ => None,
             };
-            found.extend(placed.map(|placed| (depth, placed)));
-            at = parent;
+            add(depth, placed);
+            path = match link {
+                Link::Property => path.map(|path| format!(".{name}{path}")),
+                _ => None,
+            };
+            at = if link == Link::WeakMap { weak_map_of(self.heap, edge).unwrap_or(parent) } else { parent };
         }
         found
     }
 
     /// The place of a function, or of an object's class.
-    fn of_object(self, ord: u32) -> Option<Placed> {
+    pub(super) fn of_object(self, ord: u32) -> Option<Placed> {
         let place = self.code.place(self.heap, ord)?;
         let names = self.heap.names();
         let what = if self.heap.snapshot.node_kind(ord) == NodeKind::CLOSURE {
@@ -129,9 +198,15 @@ impl Placing<'_> {
         Some(Placed { place, what })
     }
 
-    /// A function that sees a variable of a context: one that adds to it, one that names it, else the first.
-    fn of_variable(self, context: u32, variable: &str) -> Option<Placed> {
-        self.best(&self.functions_of(context), |body| usage(body, variable, false)).map(|(_, placed)| placed)
+    /// A function that sees a variable of a context: one that adds to what is at a path below it, one that names it, else
+    /// the first.
+    fn of_variable(self, context: u32, variable: &str, path: &str) -> Option<(Use, Placed)> {
+        let exact = format!("{variable}{path}");
+        self.best(&self.functions_of(context), |body| {
+            let used = usage(body, &exact, false);
+            // What is added to other fields is not added to this one.
+            if used == Use::Adds { used } else { usage(body, variable, false).min(Use::Reads) }
+        })
     }
 
     /// A function of the program's own that adds to something of a name: a variable's, or a field's.
@@ -145,6 +220,14 @@ impl Placing<'_> {
             .collect();
         let (used, placed) = self.best(&own, |body| usage(body, name, field))?;
         (used == Use::Adds).then_some(placed)
+    }
+
+    /// The function that most of the members are, if these are functions of the program.
+    fn callbacks(self, examples: &[u32]) -> Option<Placed> {
+        let kind = |ord: &u32| self.heap.snapshot.node_kind(*ord) == NodeKind::CLOSURE;
+        let functions: Vec<u32> = examples.iter().copied().filter(kind).collect();
+        let most = functions.len() * 2 >= examples.len().max(1);
+        most.then(|| self.members(&functions)).and_then(|found| found.into_iter().find(is_own))
     }
 
     /// Of functions the one that uses something most, of those that are inside of one another the inner one.
@@ -171,7 +254,7 @@ impl Placing<'_> {
     }
 
     /// The functions that run in a context, or in one inside of it.
-    fn functions_of(self, context: u32) -> Vec<u32> {
+    pub(super) fn functions_of(self, context: u32) -> Vec<u32> {
         let snapshot = &self.heap.snapshot;
         let retainers = self.heap.retainers();
         let mut contexts = vec![context];

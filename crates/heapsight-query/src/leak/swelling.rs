@@ -56,7 +56,7 @@ pub(super) fn found(
     for swelling in swellings(heaps, births, LEAST) {
         let gains = swelling.gains();
         let sum: u64 = gains.iter().sum();
-        let judged = accepted.iter().any(|(suspicion, _)| suspicion.ord == swelling.ord)
+        let judged = accepted.iter().any(|(suspicion, _)| suspicion.alike.contains(&swelling.ord))
             || list.iter().any(|(suspicion, _): &(Suspicion, u64)| suspicion.ord == swelling.ord)
             || rejected
                 .iter()
@@ -77,6 +77,7 @@ fn suspicion(ord: u32, slot: Option<usize>, sizes: Vec<u64>) -> (Suspicion, u64)
         ord,
         slot,
         holders: 1,
+        alike: vec![ord],
         counts: Vec::new(),
         class: None,
         sizes,
