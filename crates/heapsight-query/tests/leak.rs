@@ -135,7 +135,7 @@ fn of_random_programs_exactly_the_leaks_are_named() {
 fn what_is_set_aside_is_named_with_the_rule() {
     let verdict = verdict(&[Change::Fills, Change::Replaces], true);
     assert!(verdict.suspects.is_empty());
-    let reasons: Vec<&str> = verdict.set_aside.iter().map(|aside| aside.reason).collect();
+    let reasons: Vec<&str> = verdict.set_aside.iter().map(|aside| aside.reason.as_str()).collect();
     assert_eq!(
         reasons,
         [

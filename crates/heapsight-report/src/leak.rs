@@ -34,9 +34,10 @@ pub struct Subject {
 pub fn text(verdict: &Verdict, subject: &Subject, most: usize, style: Style) -> String {
     let paint = style.paint;
     let mut out = paint.bold(&heading(verdict, subject)) + "\n";
+    let requests = verdict.rounds.iter().map(|round| round.requests).sum();
     for (at, suspect) in verdict.suspects.iter().take(most).enumerate() {
         out.push('\n');
-        out += &suspect_text(at + 1, suspect, subject, style);
+        out += &suspect_text(at + 1, suspect, requests, subject, style);
     }
     if verdict.suspects.len() > most {
         let rest = verdict.suspects.len() - most;
@@ -75,7 +76,13 @@ fn rounds(verdict: &Verdict) -> String {
     }
 }
 
-fn suspect_text(rank: usize, suspect: &Suspect, subject: &Subject, style: Style) -> String {
+fn suspect_text(
+    rank: usize,
+    suspect: &Suspect,
+    requests: Option<u64>,
+    subject: &Subject,
+    style: Style,
+) -> String {
     let paint = style.paint;
     let rounds = suspect.counts.len().max(1) as u64;
     let (one, many) = suspect.kind.nouns();
@@ -85,12 +92,12 @@ fn suspect_text(rank: usize, suspect: &Suspect, subject: &Subject, style: Style)
         Some(class) => format!("× {}", plain(class)),
         None => (if a_round == 1 { one } else { many }).to_owned(),
     };
-    let each = match (suspect.per_request, suspect.count_growth()) {
-        (Some(rate), gained) if rate > 0.0 && gained > 0 => {
-            let requests = gained as f64 / rate;
-            format!(" ({} a request)", signed_bytes((suspect.size_growth() as f64 / requests).round() as i64))
+    let each = match requests.filter(|&requests| requests > 0) {
+        Some(requests) => {
+            let each = suspect.size_growth() as f64 / requests as f64;
+            format!(" ({} a request)", signed_bytes(each.round() as i64))
         }
-        _ => String::new(),
+        None => String::new(),
     };
     let members = if suspect.counts.is_empty() {
         String::new()

@@ -59,7 +59,8 @@ impl Placing<'_> {
             match link(heap, edge, self.tree.parent[at as usize]) {
                 Link::Variable => {
                     let functions = self.functions_of(parent);
-                    let own = functions.iter().copied().find(|&f| self.of_object(f).is_some_and(|p| is_own(&p)));
+                    let own =
+                        functions.iter().copied().find(|&f| self.of_object(f).is_some_and(|p| is_own(&p)));
                     let placed = self.declared_in_script_of(own?, &name);
                     return foreign.then(|| Owned { title: told(&name, &fields), placed });
                 }
@@ -73,7 +74,11 @@ impl Placing<'_> {
                         // A field of the program's own class: its class is found as the nearest that is no library's.
                         return None;
                     }
-                    fields.push(if is_dictionary(heap, parent) { "[…]".to_owned() } else { format!(".{name}") });
+                    fields.push(if is_dictionary(heap, parent) {
+                        "[…]".to_owned()
+                    } else {
+                        format!(".{name}")
+                    });
                 }
                 Link::WeakMap => {
                     fields.push("[…]".to_owned());
@@ -109,7 +114,8 @@ impl Placing<'_> {
             false
         };
         let class = heap.classes.of[first as usize];
-        let promises = (0..snapshot.node_count() as u32).filter(|&ord| heap.classes.of[ord as usize] == class);
+        let promises =
+            (0..snapshot.node_count() as u32).filter(|&ord| heap.classes.of[ord as usize] == class);
         let mut held: Vec<(u32, String)> = Vec::new();
         for ord in promises {
             let mut retainers = heap.retainers().of(snapshot, ord);
@@ -134,7 +140,9 @@ impl Placing<'_> {
         }
         // The end is the youngest.
         held.sort_by_key(|&(ord, _)| std::cmp::Reverse(snapshot.nodes.id[ord as usize]));
-        let end = held.into_iter().take(CANDIDATES).find(|&(ord, _)| behind(ord)).map(|(_, name)| name);
+        // The variable leads to it, too: what waits for it is on the chain.
+        let on_chain = |ord: u32| heap.retainers().of(snapshot, ord).any(|retainer| behind(retainer.from));
+        let end = held.into_iter().take(CANDIDATES).find(|&(ord, _)| on_chain(ord)).map(|(_, name)| name);
         end.or_else(|| {
             let mut at = first;
             for _ in 0..LONGEST {
@@ -173,7 +181,8 @@ impl Placing<'_> {
                     return self.declared_in_script_of(function, &name);
                 }
                 Link::Property => {
-                    if let Some(path) = exporting_file(heap, parent).filter(|path| package_of(path).is_none()) {
+                    if let Some(path) = exporting_file(heap, parent).filter(|path| package_of(path).is_none())
+                    {
                         return self.declared(&path, &name, true);
                     }
                 }
@@ -218,7 +227,8 @@ fn exporting_file(heap: &Heap, exports: u32) -> Option<String> {
         snapshot.edge_kind(edge) == EdgeKind::PROPERTY && snapshot.strings.is(snapshot.edges.name[edge], name)
     };
     let mut retainers = heap.retainers().of(snapshot, exports).take(MOST);
-    let module = retainers.find(|r| named(r.edge, "exports") && heap.classes.class(r.from).name == "Module")?;
+    let module =
+        retainers.find(|r| named(r.edge, "exports") && heap.classes.class(r.from).name == "Module")?;
     let filename = snapshot.edges_of(module.from).find(|&edge| named(edge, "filename"))?;
     let text = snapshot.edges.to[filename];
     (snapshot.node_kind(text) == NodeKind::STRING).then(|| heap.names().node(text).into_owned())

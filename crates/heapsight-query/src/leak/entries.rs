@@ -49,7 +49,7 @@ fn differences(counts: &[u64]) -> Vec<i64> {
 }
 
 /// The entries of a Map, Set, array, or object used as a dictionary.
-fn entries(heap: &Heap, ord: u32) -> Option<u64> {
+pub(super) fn entries(heap: &Heap, ord: u32) -> Option<u64> {
     let snapshot = &heap.snapshot;
     let count = |wanted: &dyn Fn(EdgeKind) -> bool| {
         snapshot.edges_of(ord).filter(|&edge| wanted(snapshot.edge_kind(edge))).count() as u64

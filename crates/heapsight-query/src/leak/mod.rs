@@ -7,6 +7,7 @@ mod allocated;
 mod by_way;
 mod declaring;
 mod entries;
+mod limit;
 pub(crate) mod naming;
 pub(crate) mod placing;
 pub(crate) mod source;
@@ -19,7 +20,7 @@ use heapsight_analysis::{
     readable::{Avoid, NONE, ReadableTree},
     trend::{Trend, trend},
 };
-use heapsight_snapshot::NodeKind;
+use heapsight_snapshot::{EdgeKind, NodeKind};
 
 pub use allocated::{Allocated, Frame, Sampled, Stack, StackFrame};
 pub use naming::Kind;
@@ -122,7 +123,7 @@ pub struct SetAside {
     /// Bytes gained.
     pub size: u64,
     /// The rule that set it aside.
-    pub reason: &'static str,
+    pub reason: String,
 }
 
 /// The answer.
@@ -188,7 +189,7 @@ pub fn leak_sampled(
         kind: Kind::Object,
         counts: vec![0; earlier.len()],
         size: 0,
-        reason: "compiled code, hidden classes, feedback: the engine's",
+        reason: "compiled code, hidden classes, feedback: the engine's".to_owned(),
     };
     let mut rejected: Vec<(Holder, &'static str)> = Vec::new();
     let mut accepted: Vec<(Suspicion, u64)> = Vec::new();
@@ -211,10 +212,19 @@ pub fn leak_sampled(
         }
     }
     accepted.extend(swelling::found(heaps, &births, &accepted, &mut rejected));
+    let mut limited: Vec<SetAside> = Vec::new();
+    accepted.retain(|(suspicion, size)| {
+        let aside = not_full(placing, suspicion, *size);
+        let claimed = aside.is_none();
+        limited.extend(aside);
+        claimed
+    });
     tell(&mut verdict, placing, sampled, accepted);
+    verdict.set_aside.extend(limited);
     for (holder, reason) in rejected.iter().take(ASIDE) {
         let named = naming::name(last, &tree, holder.ord, slot(holder));
         let (counts, size) = (holder.members.clone(), holder.size());
+        let reason = (*reason).to_owned();
         verdict.set_aside.push(SetAside { title: named.title, kind: named.kind, counts, size, reason });
     }
     if engine.size >= WORTH {
@@ -222,6 +232,20 @@ pub fn leak_sampled(
     }
     verdict.set_aside.sort_by_key(|aside| std::cmp::Reverse(aside.size));
     verdict
+}
+
+/// Sets aside a container with a declared limit that it has not reached.
+fn not_full(placing: Placing<'_>, suspicion: &Suspicion, size: u64) -> Option<SetAside> {
+    let ord = suspicion.ord;
+    let entries = entries::entries(placing.heap, ord)?;
+    let limit = limit::declared(placing, ord).filter(|limit| limit.most > entries)?;
+    let named = naming::name(placing.heap, placing.tree, ord, suspicion.slot);
+    let called = if limit.name.is_empty() { String::new() } else { format!("{} ", limit.name) };
+    let reason = format!(
+        "it has {entries} entries and a limit ({called}{}): a cache that is not full; rounds that fill it show more",
+        limit.most
+    );
+    Some(SetAside { title: named.title, kind: named.kind, counts: suspicion.counts.clone(), size, reason })
 }
 
 /// Names the suspects, the largest first.
@@ -273,7 +297,8 @@ impl Suspicion {
             classes: holder.classes.clone(),
             examples: holder.examples.clone(),
         };
-        let gained = (holder.holders as usize <= growth::ALIKE).then(|| entries::gained_alike(heaps, &holder.alike));
+        let gained =
+            (holder.holders as usize <= growth::ALIKE).then(|| entries::gained_alike(heaps, &holder.alike));
         let gained = gained.flatten();
         if let Some(gained) = gained {
             let entries: Vec<u64> = gained.iter().map(|&n| u64::try_from(n).unwrap_or(0)).collect();
@@ -376,8 +401,20 @@ fn suspect(placing: Placing<'_>, suspicion: &Suspicion, sampled: &Sampled, round
     let Suspicion { ord, slot, .. } = *suspicion;
     let named = naming::name(heap, placing.tree, ord, slot);
     let way = story::way(heap, placing.tree, placing.code, ord);
+    // Pieces of a text that grows are no members.
+    let is_text = suspicion.holders == 1
+        && slot.is_some_and(|edge| {
+            let value = heap.snapshot.edges.to[edge];
+            heap.snapshot.node_kind(value).is_string() && heap.snapshot.edge_kind(edge) != EdgeKind::INTERNAL
+        })
+        && suspicion.class.is_some_and(|class| {
+            let nearest = suspicion.classes.iter().find(|part| part.class == class).map(|part| part.nearest);
+            nearest.is_some_and(|ord| heap.snapshot.node_kind(ord).is_string())
+        });
+    let (counts, counted) = if is_text { (&[][..], None) } else { (&suspicion.counts[..], suspicion.class) };
+    let kind = if is_text { Kind::Text } else { named.kind };
     let requests: Option<u64> = rounds.iter().map(|round| round.requests).sum();
-    let gained: u64 = suspicion.counts.iter().sum();
+    let gained: u64 = if is_text { 0 } else { suspicion.counts.iter().sum() };
     let per_request = requests.filter(|&n| n > 0 && gained > 0).map(|n| gained as f64 / n as f64);
     let parts = suspicion
         .classes
@@ -394,6 +431,14 @@ fn suspect(placing: Placing<'_>, suspicion: &Suspicion, sampled: &Sampled, round
         None if gained == 0 => "it takes more from round to round".to_owned(),
         None => format!("about as many in each round, in {rounds_text}"),
     };
+    // Whoever declared it believes in it.
+    let passed = entries::entries(heap, ord)
+        .and_then(|entries| limit::declared(placing, ord).filter(|limit| limit.most <= entries));
+    let why = match passed {
+        Some(limit) if limit.name.is_empty() => format!("{why}; its limit ({}) does not hold", limit.most),
+        Some(limit) => format!("{why}; its limit ({} {}) does not hold", limit.name, limit.most),
+        None => why,
+    };
     let place = placing.of(named.kind, ord, slot, &suspicion.examples);
     let title = match named.kind {
         Kind::Listeners | Kind::Timers => None,
@@ -408,13 +453,13 @@ fn suspect(placing: Placing<'_>, suspicion: &Suspicion, sampled: &Sampled, round
     let allocated = allocated::found(placing, suspicion, place.as_ref(), sampled);
     Suspect {
         title: title.unwrap_or(named.title),
-        kind: named.kind,
+        kind,
         class: heap.classes.class(ord).name.clone(),
         id: heap.snapshot.nodes.id[ord as usize],
         holders: suspicion.holders,
         place,
-        counts: suspicion.counts.clone(),
-        counted: suspicion.class.map(|class| heap.classes.table[class as usize].name.clone()),
+        counts: counts.to_vec(),
+        counted: counted.map(|class| heap.classes.table[class as usize].name.clone()),
         per_request,
         sizes: suspicion.sizes.clone(),
         retained_size: heap.retained.get(ord),

@@ -162,9 +162,7 @@ pub(super) fn is_dictionary(heap: &Heap, ord: u32) -> bool {
 /// Whether a slot is a field that has a meaning of its own, and not one of many keys.
 fn is_field(heap: &Heap, ord: u32, slot: Option<usize>) -> bool {
     let snapshot = &heap.snapshot;
-    slot.is_some_and(|edge| {
-        snapshot.edge_kind(edge) == EdgeKind::PROPERTY && !is_dictionary(heap, ord)
-    })
+    slot.is_some_and(|edge| snapshot.edge_kind(edge) == EdgeKind::PROPERTY && !is_dictionary(heap, ord))
 }
 
 /// The event whose listeners an array (or an object `_events`) holds, as it is told.

@@ -77,8 +77,11 @@ impl Placing<'_> {
             if let Some((placed, _)) = self.direct(ord, slot) {
                 return Some(placed);
             }
-            if let Some(owned) = self.by_the_program(ord, slot).and_then(|owned| owned.placed) {
-                return Some(owned);
+            if let Some(owned) = self.by_the_program(ord, slot) {
+                // Of functions that a library keeps the program wants to know its own.
+                if let Some(placed) = self.callbacks(examples).or(owned.placed) {
+                    return Some(placed);
+                }
             }
             if let Some(Owner { depth, placed, sure }) = nearest
                 && (is_own(placed) || *depth == 0)
@@ -224,9 +227,18 @@ impl Placing<'_> {
 
     /// The function that most of the members are, if these are functions of the program.
     fn callbacks(self, examples: &[u32]) -> Option<Placed> {
-        let kind = |ord: &u32| self.heap.snapshot.node_kind(*ord) == NodeKind::CLOSURE;
+        const MOST: usize = 16;
+        let snapshot = &self.heap.snapshot;
+        // A list that is replaced at each change is a member itself.
+        let lists = examples.iter().filter(|&&ord| self.heap.classes.class(ord).name == "Array");
+        let elements = lists
+            .flat_map(|&ord| snapshot.edges_of(ord))
+            .filter(|&edge| snapshot.edge_kind(edge) == EdgeKind::ELEMENT);
+        let elements: Vec<u32> = elements.take(MOST).map(|edge| snapshot.edges.to[edge]).collect();
+        let examples = if elements.is_empty() { examples } else { &elements };
+        let kind = |ord: &u32| snapshot.node_kind(*ord) == NodeKind::CLOSURE;
         let functions: Vec<u32> = examples.iter().copied().filter(kind).collect();
-        let most = functions.len() * 2 >= examples.len().max(1);
+        let most = functions.len() * 2 > examples.len();
         most.then(|| self.members(&functions)).and_then(|found| found.into_iter().find(is_own))
     }
 

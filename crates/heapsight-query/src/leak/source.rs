@@ -132,7 +132,10 @@ pub(crate) fn usage(text: &str, variable: &str, field: bool) -> Use {
                 || ["+=", "??=", "||=", "&&="].iter().any(|op| rest.starts_with(op))
         };
         if assigned(after) {
-            return Use::Adds;
+            if !takes_away(after, variable) {
+                return Use::Adds;
+            }
+            continue;
         }
         // Calls and assignments to what it leads to: `v.a.push(`, `v[k] = `, `v[k].push(`.
         let mut rest = after;
@@ -163,6 +166,37 @@ pub(crate) fn usage(text: &str, variable: &str, field: bool) -> Use {
     best
 }
 
+/// Whether what is assigned is empty, or less than what was there: `= []`, `= null`, `= list.next`, `= list.filter(`.
+fn takes_away(after: &str, variable: &str) -> bool {
+    const EMPTY: &[&str] = &[
+        "[]",
+        "{}",
+        "null",
+        "undefined",
+        "''",
+        "\"\"",
+        "``",
+        "0",
+        "new Map()",
+        "new Set()",
+        "new WeakMap()",
+        "void 0",
+    ];
+    let Some(value) = after.trim_start().strip_prefix('=') else { return false };
+    let value = value.trim_start();
+    let ends = |rest: &str| {
+        let rest = rest.trim_start_matches([' ', '\t']);
+        rest.is_empty() || rest.starts_with([';', '\n', ',', ')', '}'])
+    };
+    if EMPTY.iter().any(|empty| value.strip_prefix(empty).is_some_and(ends)) {
+        return true;
+    }
+    let Some(field) = value.strip_prefix(variable).and_then(|rest| rest.strip_prefix('.')) else {
+        return false;
+    };
+    !field.starts_with("concat")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -186,5 +220,14 @@ mod tests {
         assert_eq!(usage("if (list == 3) other.list.push(1)", "list", true), Use::Adds);
         assert_eq!(usage("listing.push(1)", "list", false), Use::None);
         assert_eq!(usage("log += 'x'", "log", false), Use::Adds);
+        assert_eq!(usage("if (x) head = { next: head };", "head", false), Use::Adds);
+        assert_eq!(usage("list = list.concat(x);", "list", false), Use::Adds);
+        for less in ["head = head.next;", "list = list.filter(old);", "list = [];", "this.list = null\n"] {
+            assert_eq!(
+                usage(less, if less.contains("list") { "list" } else { "head" }, true),
+                Use::Reads,
+                "{less}"
+            );
+        }
     }
 }
