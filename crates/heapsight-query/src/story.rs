@@ -220,11 +220,11 @@ pub fn tell(heap: &Heap, steps: &[Step]) -> Vec<Hop> {
         hops.push(Hop::Step(text));
         at += 1;
     }
-    folded(hops)
+    folded(&hops)
 }
 
 /// A story in which what is said again and again, as of the nodes of a chain, is said once.
-fn folded(hops: Vec<Hop>) -> Vec<Hop> {
+fn folded(hops: &[Hop]) -> Vec<Hop> {
     /// Hops that make up one link of a chain.
     const PERIOD: usize = 6;
     let mut told = Vec::with_capacity(hops.len().min(64));
@@ -277,9 +277,9 @@ mod tests {
         let hops = |names: &[&str]| names.iter().map(|&name| Hop::Step(name.to_owned())).collect::<Vec<_>>();
         let chain = ["a", "p", "r", "p", "r", "p", "r", "p", "b", "b"];
         let told = hops(&["a", "p", "r", "(the same 2 times more)", "p", "b", "b"]);
-        assert_eq!(folded(hops(&chain)), told);
-        assert_eq!(folded(hops(&["a", "b"])), hops(&["a", "b"]));
-        assert_eq!(folded(hops(&["n"; 100])), hops(&["n", "(the same 99 times more)"]));
-        assert_eq!(folded(Vec::new()), Vec::new());
+        assert_eq!(folded(&hops(&chain)), told);
+        assert_eq!(folded(&hops(&["a", "b"])), hops(&["a", "b"]));
+        assert_eq!(folded(&hops(&["n"; 100])), hops(&["n", "(the same 99 times more)"]));
+        assert_eq!(folded(&[]), Vec::new());
     }
 }

@@ -3,7 +3,7 @@
 
 use heapsight_analysis::{Heap, Silent};
 use heapsight_query::{
-    code::Code,
+    code::{Code, Script},
     leak::{Kind, Round, Sampled, Stack, StackFrame, Verdict, leak, leak_sampled},
     suspects::{Pattern, suspects},
 };
@@ -319,4 +319,114 @@ fn traces_say_exactly_where_it_was_allocated() {
     let names: Vec<String> =
         allocated.frames.iter().map(|frame| format!("{} {}", frame.name, frame.place.short())).collect();
     assert_eq!(names, ["add store.js:41"]);
+}
+
+/// Snapshots of a program whose script is this text: `cache`, an object of the class `Cache` at its first line, has a Map
+/// in the field `map`, which gains 100 entries a round.
+fn cache_of(script: &str) -> Verdict {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("cache.js");
+    std::fs::write(&path, script).unwrap();
+    let snapshot = |at: u64| {
+        let mut program = Program::new();
+        let global = program.global("Window", 3);
+        let class = program.graph.node("closure", "Cache", 64);
+        program.graph.id(class, 11).location(class, 9, 0, 0).edge(global, "property", "Cache", class);
+        let cache = program.object("Cache", 5, 40);
+        program.graph.location(cache, 9, 0, 0).edge(global, "property", "cache", cache);
+        let map = program.object("Map", 7, 32);
+        program.graph.edge(cache, "property", "map", map);
+        let table = program.graph.node("array", "", 4000);
+        program.graph.id(table, 900_001 + 2 * at).edge(map, "internal", "table", table);
+        for member in 0..100 * (at + 1) {
+            let (key, value) = (program.graph.node("string", "key", 24), program.object("Entry", 0, 64));
+            program.graph.id(key, 100_001 + 4 * member).id(value, 100_003 + 4 * member);
+            let position = 3 * member as u32;
+            program.graph.edge(table, "internal", position, key).edge(table, "internal", position + 1, value);
+        }
+        heap(&program.graph)
+    };
+    let heaps: Vec<Heap> = (0..SNAPSHOTS).map(snapshot).collect();
+    let url = path.display().to_string();
+    let code = Code::new(vec![Script { id: 9, url, source_map_url: None }]);
+    leak(&heaps, &[Round { requests: Some(100), seconds: None }; 3], &code, true)
+}
+
+#[test]
+fn a_cache_that_declares_a_limit_is_no_leak_until_it_has_passed_it() {
+    let class = "class Cache {\n  constructor(max) {\n    this.max = max;\n  }\n  set(k, v) {\n    \
+                 if (this.map.size >= this.max) this.map.delete(first(this.map));\n    this.map.set(k, v);\n  }\n}\n";
+    let roomy = cache_of(&format!("{class}const cache = new Cache(5000);\n"));
+    assert!(roomy.suspects.is_empty(), "{roomy:#?}");
+    let aside = roomy.set_aside.iter().find(|aside| aside.title == "Cache.map").unwrap();
+    assert!(aside.reason.contains("400 entries and a limit (max 5000)"), "{aside:?}");
+    assert_eq!(aside.counts, [100; 3]);
+
+    let broken = cache_of(&format!("{class}const cache = new Cache(200);\n"));
+    assert!(broken.suspects[0].why.contains("its limit (max 200) does not hold"), "{broken:#?}");
+    // A limit of something else, or one that nothing enforces, says nothing.
+    let idle = cache_of("class Cache {\n  constructor(max) {}\n}\nconst cache = new Cache(5000);\n");
+    assert_eq!((idle.suspects.len(), idle.suspects[0].title.as_str()), (1, "Cache.map"));
+    let compared = "class Cache {\n  set(k) { if (this.map.size > 1000) this.map.delete(k); }\n}\n";
+    assert!(cache_of(compared).suspects.is_empty());
+}
+
+#[test]
+fn what_a_weak_map_holds_is_called_by_the_weak_map() {
+    let snapshot = |at: u64| {
+        let mut program = Program::new();
+        let global = program.global("Window", 3);
+        let tenant = program.object("Tenant", 5, 40);
+        program.graph.edge(global, "property", "tenant", tenant);
+        let map = program.object("WeakMap", 7, 32);
+        program.graph.edge(global, "property", "trails", map);
+        let table = program.graph.node("array", "", 64);
+        program.graph.id(table, 9).edge(map, "internal", "table", table);
+        let list = program.object("Array", 11, 16);
+        program.graph.weak_map_entry(1, table, tenant, list);
+        for member in 0..100 * (at + 1) {
+            let entry = program.object("Entry", 101 + 2 * member, 64);
+            program.graph.edge(list, "element", member as u32, entry);
+        }
+        heap(&program.graph)
+    };
+    let heaps: Vec<Heap> = (0..SNAPSHOTS).map(snapshot).collect();
+    let verdict = leak(&heaps, &[Round::default(); 3], &Code::none(), true);
+    let [suspect] = &verdict.suspects[..] else { panic!("{verdict:#?}") };
+    assert_eq!(suspect.title, "Window.trails[…]");
+    assert_eq!(suspect.way.last().unwrap().edge, "Window.trails");
+}
+
+#[test]
+fn containers_that_are_held_alike_count_their_entries_together() {
+    let snapshot = |at: u64| {
+        let mut program = Program::new();
+        let global = program.global("Window", 3);
+        let rooms = program.object("Array", 5, 40);
+        program.graph.edge(global, "property", "rooms", rooms);
+        for room in 0..3u64 {
+            let map = program.object("Map", 11 + 2 * room, 32);
+            let table = program.graph.node("array", "", 64);
+            program.graph.id(table, 31 + 2 * room).edge(map, "internal", "table", table);
+            program.graph.edge(rooms, "element", room as u32, map);
+            for member in 0..50 * (at + 1) {
+                let base = 1001 + 100_000 * room + 4 * member;
+                let (key, value) =
+                    (program.graph.node("string", "key", 24), program.object("Person", base + 2, 64));
+                program.graph.id(key, base);
+                let position = 3 * member as u32;
+                program.graph.edge(table, "internal", position, key).edge(
+                    table,
+                    "internal",
+                    position + 1,
+                    value,
+                );
+            }
+        }
+        heap(&program.graph)
+    };
+    let heaps: Vec<Heap> = (0..SNAPSHOTS).map(snapshot).collect();
+    let verdict = leak(&heaps, &[Round::default(); 3], &Code::none(), true);
+    let [suspect] = &verdict.suspects[..] else { panic!("{verdict:#?}") };
+    assert_eq!((suspect.holders, &suspect.counts[..]), (3, &[150; 3][..]));
 }

@@ -61,7 +61,7 @@ pub(super) fn declared(placing: Placing<'_>, ord: u32) -> Option<Limit> {
             }
             let text = placing.sources.text(&place.url);
             let parameters = text.and_then(|text| constructor_parameters(&text, &class)).unwrap_or_default();
-            return own.iter().find_map(|url| made(&*placing.sources.text(url)?, &class, &parameters));
+            return own.iter().find_map(|url| made(&placing.sources.text(url)?, &class, &parameters));
         }
         at = parent;
     }

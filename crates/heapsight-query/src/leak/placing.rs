@@ -79,7 +79,7 @@ impl Placing<'_> {
             }
             if let Some(owned) = self.by_the_program(ord, slot) {
                 // Of functions that a library keeps the program wants to know its own.
-                if let Some(placed) = self.callbacks(examples).or(owned.placed) {
+                if let Some(placed) = self.callbacks(slot, examples).or(owned.placed) {
                     return Some(placed);
                 }
             }
@@ -91,7 +91,7 @@ impl Placing<'_> {
                 }
                 let name = self.name(ord, slot);
                 return self
-                    .callbacks(examples)
+                    .callbacks(slot, examples)
                     .or_else(|| self.of_name(name.as_deref()?, true))
                     .or_else(|| self.declared_by_owner(ord, slot))
                     .or_else(|| Some(placed.clone()));
@@ -226,13 +226,15 @@ impl Placing<'_> {
     }
 
     /// The function that most of the members are, if these are functions of the program.
-    fn callbacks(self, examples: &[u32]) -> Option<Placed> {
+    fn callbacks(self, slot: Option<usize>, examples: &[u32]) -> Option<Placed> {
         const MOST: usize = 16;
         let snapshot = &self.heap.snapshot;
         // A list that is replaced at each change is a member itself.
-        let lists = examples.iter().filter(|&&ord| self.heap.classes.class(ord).name == "Array");
+        let replaced = slot.map(|edge| snapshot.edges.to[edge]);
+        let lists = examples.iter().copied().chain(replaced);
         let elements = lists
-            .flat_map(|&ord| snapshot.edges_of(ord))
+            .filter(|&ord| self.heap.classes.class(ord).name == "Array")
+            .flat_map(|ord| snapshot.edges_of(ord))
             .filter(|&edge| snapshot.edge_kind(edge) == EdgeKind::ELEMENT);
         let elements: Vec<u32> = elements.take(MOST).map(|edge| snapshot.edges.to[edge]).collect();
         let examples = if elements.is_empty() { examples } else { &elements };
