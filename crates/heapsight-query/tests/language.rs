@@ -3,9 +3,12 @@
 use heapsight_analysis::{Heap, Silent};
 use heapsight_query::{
     code::Code,
-    language::{Answer, Cell, Field, MAX_DEPTH, evaluate, parse},
+    language::{Answer, Births, Cell, Field, MAX_DEPTH, asks_for_rounds, evaluate, evaluate_born, parse},
 };
-use heapsight_testkit::generate::{self, Rng};
+use heapsight_testkit::{
+    builder::SnapshotBuilder,
+    generate::{self, Rng},
+};
 
 #[test]
 fn queries_read_as_they_are_written() {
@@ -286,4 +289,49 @@ fn groups_are_those_of_the_summary() {
             }
         }
     }
+}
+
+#[test]
+fn of_several_snapshots_objects_have_rounds() {
+    let snapshot = |count: u64| {
+        let mut graph = SnapshotBuilder::new();
+        let global = graph.global("Window", 32);
+        graph.id(global, 3);
+        for at in 0..count {
+            let node = graph.object(global, &format!("s{at}"), "Session", 64);
+            graph.id(node, 101 + 2 * at);
+        }
+        Heap::build(graph.snapshot(), &Silent, &()).unwrap()
+    };
+    let heaps = [snapshot(5), snapshot(7), snapshot(10)];
+    let births = Births::new(&heaps[2], &[&heaps[0], &heaps[1]]);
+    let ask = |text: &str| {
+        let query = parse(text).unwrap();
+        assert!(asks_for_rounds(&query), "{text}");
+        evaluate_born(&heaps[2], &Code::none(), &query, Some(&births))
+    };
+    for (text, count) in [
+        ("class == 'Session' and round == 0", 5),
+        ("class == 'Session' and born == 1", 2),
+        ("class == 'Session' and age(round) == 0", 3),
+        ("class == 'Session' and age >= 1", 7),
+        ("class == 'Session' and age( ROUND ) == 2", 5),
+    ] {
+        assert_eq!(ask(text).count, count, "{text}");
+    }
+    let groups = ask("class == 'Session' group by round order by round");
+    let cells: Vec<&[Cell]> = groups.rows.iter().map(|row| &row.cells[..2]).collect();
+    assert_eq!(
+        cells,
+        [5, 2, 3]
+            .iter()
+            .enumerate()
+            .map(|(round, &count)| { [Cell::Number(round as u64), Cell::Number(count)] })
+            .collect::<Vec<_>>()
+    );
+    // One snapshot does not say; nothing is equal to what is not known.
+    assert_eq!(evaluate(&heaps[2], &Code::none(), &parse("round == 0").unwrap()).count, 0);
+    assert!(!asks_for_rounds(&parse("class == 'round'").unwrap()));
+    assert!(parse("age(days) == 1").is_err() && parse("age(round == 1").is_err());
+    assert_eq!(parse("age(round) = 1").unwrap().to_string(), "age == 1");
 }

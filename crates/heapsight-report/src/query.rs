@@ -138,6 +138,8 @@ fn heading(field: Field) -> &'static str {
         Field::Package => "Package",
         Field::File => "File",
         Field::Source => "Source",
+        Field::Round => "Born in round",
+        Field::Age => "Rounds old",
         Field::Count => "Objects",
     }
 }

@@ -31,7 +31,8 @@ pub(crate) struct Packages {
 /// Objects that fit a condition, or sums of them
 ///
 /// A query is: select COLUMNS where CONDITIONS group by FIELD order by FIELDS limit N; each part may be left out. Fields are
-/// id, class, name, type, self, retained, distance, detached, edges, retainers, package, file and source.
+/// id, class, name, type, self, retained, distance, detached, edges, retainers, package, file and source; of several
+/// snapshots of one process also round, in which an object was born, and age, the rounds since.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "Examples:
   heapsight query app.heapsnapshot 'class == \"Session\" and retained > 1MB order by retained desc limit 20'
@@ -39,12 +40,14 @@ pub(crate) struct Packages {
   heapsight query app.heapsnapshot 'name ~ /^Bearer / and not detached'
   heapsight query app.heapsnapshot 'class in (\"Map\", \"Set\") group by package'
   heapsight query app.heapsnapshot 'select id, source, retained where type == \"closure\"'
+  heapsight query 1.heapsnapshot 2.heapsnapshot 3.heapsnapshot 'class == \"Session\" and age(round) == 1'
+  heapsight query series/*.heapsnapshot 'class == \"Session\" group by round'
 
 Exit code 1 if nothing fits.")]
 pub(crate) struct Query {
-    /// Snapshot or timeline; `-` is standard input
-    #[arg(value_name = "FILE")]
-    pub(crate) file: PathBuf,
+    /// Snapshot or timeline; `-` is standard input. Of several, oldest first, the objects of the last are asked for
+    #[arg(value_name = "FILE", required = true)]
+    pub(crate) files: Vec<PathBuf>,
     /// The query
     #[arg(value_name = "QUERY")]
     pub(crate) query: String,

@@ -1,17 +1,48 @@
 //! `heapsight query`.
 
-use heapsight_query::language;
+use heapsight_analysis::Heap;
+use heapsight_capture::output::Metadata;
+use heapsight_query::language::{self, Births};
 use heapsight_report::query;
 
-use super::{Forms, write};
+use super::{Forms, leak::ids_fit, write};
 use crate::{Answer, args::explain::Query as Args, code::code_of, context::Context, failure::Failure};
 
 pub(super) fn run(context: &Context, args: &Args) -> Result<Answer, Failure> {
-    // Before the file is opened, which may take a while.
+    // Before the files are opened, which may take a while.
     let parsed = super::parsed_query(&args.query)?;
-    let heap = context.open(&args.file)?;
-    context.note_damage(&args.file, &heap.snapshot.warnings);
-    let answer = language::evaluate(&heap, &code_of(&args.file, &heap), &parsed);
+    let rounds = language::asks_for_rounds(&parsed);
+    if rounds && args.files.len() < 2 {
+        return Err(Failure::new(
+            "when objects were born only several snapshots say",
+            "give the snapshots of one process, oldest first: heapsight query 1.heapsnapshot 2.heapsnapshot 'round == 1'",
+        ));
+    }
+    let Some((file, earlier)) = args.files.split_last() else {
+        return Err(Failure::plain("a query needs a file"));
+    };
+    let mut heaps = Vec::with_capacity(args.files.len());
+    // The earlier ones only say which ids there were.
+    for path in earlier.iter().filter(|_| rounds).chain([file]) {
+        let heap = context.open(path)?;
+        context.note_damage(path, &heap.snapshot.warnings);
+        heaps.push(heap);
+    }
+    if rounds {
+        let sides: Vec<Option<Metadata>> =
+            args.files.iter().map(|path| Metadata::of(path).ok().flatten()).collect();
+        if !ids_fit(&sides, &heaps) {
+            return Err(Failure::new(
+                "the object ids of these files do not fit together, so that nothing says when objects were born",
+                "take them in one conversation: `heapsight snapshot --stable-ids --repeat 4`, or `heapsight leak --keep`",
+            ));
+        }
+    }
+    let Some((heap, earlier)) = heaps.split_last() else {
+        return Err(Failure::plain("a query needs a file"));
+    };
+    let births = rounds.then(|| Births::new(heap, &earlier.iter().collect::<Vec<&Heap>>()));
+    let answer = language::evaluate_born(heap, &code_of(file, heap), &parsed, births.as_ref());
     write(
         context,
         Forms {

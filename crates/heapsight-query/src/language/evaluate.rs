@@ -6,7 +6,7 @@
 
 use std::{cmp::Reverse, collections::BinaryHeap, sync::OnceLock};
 
-use heapsight_analysis::{Heap, bits::BitSet, distance::Distance};
+use heapsight_analysis::{Heap, bits::BitSet, distance::Distance, growth::births};
 use rayon::prelude::*;
 use regex::Regex;
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -67,9 +67,35 @@ pub struct Answer {
     pub groups: Option<u64>,
 }
 
-/// Answers a query.
+/// When the objects of the last of several snapshots were born.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Births {
+    /// The round of each node: 0 was there in the first snapshot; `None` for natives, whose ids mean nothing.
+    rounds: Vec<Option<u8>>,
+    /// Rounds between the snapshots.
+    last: u64,
+}
+
+impl Births {
+    /// Compares a snapshot with earlier ones of the same process, oldest first, by object id.
+    pub fn new(last: &Heap, earlier: &[&Heap]) -> Self {
+        let rounds = births(last, earlier).into_iter().map(|round| (round != u8::MAX).then_some(round));
+        Self { rounds: rounds.collect(), last: earlier.len() as u64 }
+    }
+
+    fn round(&self, ord: u32) -> Option<u64> {
+        self.rounds.get(ord as usize).copied().flatten().map(u64::from)
+    }
+}
+
+/// Answers a query. The rounds of objects are not known.
 pub fn evaluate(heap: &Heap, code: &Code, query: &Query) -> Answer {
-    let world = World { heap, code, attribution: OnceLock::new() };
+    evaluate_born(heap, code, query, None)
+}
+
+/// Answers a query about the last of several snapshots.
+pub fn evaluate_born(heap: &Heap, code: &Code, query: &Query, births: Option<&Births>) -> Answer {
+    let world = World { heap, code, births, attribution: OnceLock::new() };
     // Fields that need a column of their own get it before the threads ask for it.
     let asked = fields_of(query);
     if asked.contains(&Field::Retainers) {
@@ -80,6 +106,14 @@ pub fn evaluate(heap: &Heap, code: &Code, query: &Query) -> Answer {
         Some(field) => grouped(&world, query, test.as_ref(), field),
         None => listed(&world, query, test.as_ref()),
     }
+}
+
+/// Whether a query asks when objects were born, which several snapshots say.
+pub fn asks_for_rounds(query: &Query) -> bool {
+    let fields = fields_of(query);
+    fields.contains(&Field::Round)
+        || fields.contains(&Field::Age)
+        || matches!(query.group_by, Some(Field::Round | Field::Age))
 }
 
 fn fields_of(query: &Query) -> FxHashSet<Field> {
@@ -101,6 +135,7 @@ fn fields_of(query: &Query) -> FxHashSet<Field> {
 struct World<'a> {
     heap: &'a Heap,
     code: &'a Code,
+    births: Option<&'a Births>,
     attribution: OnceLock<Attribution>,
 }
 
@@ -122,6 +157,8 @@ impl World<'_> {
                 Distance::Unreachable => return None,
                 _ => u64::try_from(heap.distance[ord as usize]).ok()?,
             },
+            Field::Round => self.births?.round(ord)?,
+            Field::Age => self.births.and_then(|births| births.last.checked_sub(births.round(ord)?))?,
             _ => return None,
         })
     }
@@ -153,7 +190,7 @@ impl World<'_> {
             Field::Distance => Cell::Distance(self.heap.distance[ord as usize]),
             Field::Detached => Cell::Flag(self.is_detached(ord)),
             Field::SelfSize | Field::Retained => self.number(ord, field).map_or(Cell::Nothing, Cell::Bytes),
-            Field::Edges | Field::Retainers | Field::Count => {
+            Field::Edges | Field::Retainers | Field::Round | Field::Age | Field::Count => {
                 self.number(ord, field).map_or(Cell::Nothing, Cell::Number)
             }
             Field::Class | Field::Name | Field::Type | Field::Package | Field::File | Field::Source => {
@@ -541,6 +578,7 @@ fn sums(world: &World<'_>, passing: &BitSet, by: Field) -> Vec<Sums> {
             Field::Type => Some(u64::from(heap.snapshot.nodes.kind[ord as usize])),
             Field::File => Some(u64::from(world.attribution().of[ord as usize])),
             Field::Detached => Some(u64::from(world.is_detached(ord))),
+            Field::Round => Some(world.number(ord, by).unwrap_or(u64::MAX)),
             _ => None,
         };
         let group = match number {

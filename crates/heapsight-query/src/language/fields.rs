@@ -42,13 +42,17 @@ pub enum Field {
     File,
     /// Where its function or its class's constructor stands.
     Source,
+    /// Of several snapshots: the round in which it was born.
+    Round,
+    /// Of several snapshots: the rounds that it has been there since.
+    Age,
     /// In a grouped query: objects of the group.
     Count,
 }
 
 impl Field {
     /// All fields, by their names in the language.
-    pub const ALL: [(&'static str, Self); 14] = [
+    pub const ALL: [(&'static str, Self); 16] = [
         ("id", Self::Id),
         ("class", Self::Class),
         ("name", Self::Name),
@@ -62,11 +66,13 @@ impl Field {
         ("package", Self::Package),
         ("file", Self::File),
         ("source", Self::Source),
+        ("round", Self::Round),
+        ("age", Self::Age),
         ("count", Self::Count),
     ];
 
     /// Other names by which people know a field.
-    const ALIASES: [(&'static str, Self); 8] = [
+    const ALIASES: [(&'static str, Self); 9] = [
         ("shallow", Self::SelfSize),
         ("self_size", Self::SelfSize),
         ("shallow_size", Self::SelfSize),
@@ -75,6 +81,7 @@ impl Field {
         ("references", Self::Edges),
         ("retainer_count", Self::Retainers),
         ("location", Self::Source),
+        ("born", Self::Round),
     ];
 
     /// The field of a name, in any case.
@@ -94,7 +101,13 @@ impl Field {
     pub fn kind(self) -> Kind {
         match self {
             Self::SelfSize | Self::Retained => Kind::Bytes,
-            Self::Id | Self::Distance | Self::Edges | Self::Retainers | Self::Count => Kind::Number,
+            Self::Id
+            | Self::Distance
+            | Self::Edges
+            | Self::Retainers
+            | Self::Round
+            | Self::Age
+            | Self::Count => Kind::Number,
             Self::Class | Self::Name | Self::Type | Self::Package | Self::File | Self::Source => Kind::Text,
             Self::Detached => Kind::Flag,
         }
@@ -102,7 +115,10 @@ impl Field {
 
     /// Whether objects can be put together by it.
     pub(super) fn groups(self) -> bool {
-        matches!(self, Self::Class | Self::Type | Self::Package | Self::File | Self::Name | Self::Detached)
+        matches!(
+            self,
+            Self::Class | Self::Type | Self::Package | Self::File | Self::Name | Self::Detached | Self::Round
+        )
     }
 }
 

@@ -13,7 +13,7 @@ mod parse;
 
 pub use ast::{Comparison, Condition, Operator, Order, Query, Value};
 pub use error::QueryError;
-pub use evaluate::{Answer, Cell, Row, evaluate};
+pub use evaluate::{Answer, Births, Cell, Row, asks_for_rounds, evaluate, evaluate_born};
 pub use fields::{Field, Kind};
 pub use parse::parse;
 

@@ -192,6 +192,11 @@ impl Parser {
         let Token::Word(word) = &self.here().token else { return Err(self.expected("the name of a field")) };
         if let Some(field) = Field::named(word) {
             self.at += 1;
+            // `age(round)` says in what it is counted; there is nothing else.
+            if field == Field::Age && self.take_sign("(") && !(self.take_word("round") && self.take_sign(")"))
+            {
+                return Err(self.expected("`round)`: an age is counted in rounds"));
+            }
             return Ok(field);
         }
         if CLAUSES.iter().any(|clause| self.is_word(clause)) {

@@ -257,8 +257,8 @@ fn compared(text: &str, name: &str) -> Option<Limit> {
 mod tests {
     use super::*;
 
-    fn limit(most: u64, name: &str) -> Option<Limit> {
-        Some(Limit { most, name: name.to_owned() })
+    fn told(limit: Option<Limit>) -> String {
+        limit.map_or_else(|| "none".to_owned(), |limit| format!("{} {}", limit.name, limit.most))
     }
 
     #[test]
@@ -279,9 +279,9 @@ mod tests {
         let class = "export class Lru {\n  #map = new Map();\n  constructor(name, max = 10) {\n  }\n}\n";
         let parameters = constructor_parameters(class, "Lru").unwrap_or_default();
         assert_eq!(parameters, ["name", "max"]);
-        assert_eq!(made("const a = new Lru('x', 200);", "Lru", &parameters), limit(200, "max"));
+        assert_eq!(told(made("const a = new Lru('x', 200);", "Lru", &parameters)), "max 200");
         let options = "const c = new LRUCache({ ttl: 60 * 1000, max: 5000 });";
-        assert_eq!(made(options, "LRUCache", &[]), limit(5000, "max"));
+        assert_eq!(told(made(options, "LRUCache", &[])), "max 5000");
         assert_eq!(made("new LRUCache({ maxAge: 5000 })", "LRUCache", &[]), None);
         assert_eq!(made("LRUCache({ max: 5 })", "LRUCache", &[]), None);
     }
@@ -290,9 +290,10 @@ mod tests {
     fn limits_are_found_where_sizes_are_compared() {
         let text =
             "const MAX = 500;\nif (cache.size > MAX) cache.delete(first);\nif (log.length > 9) send(log);";
-        assert_eq!(compared(text, "cache"), limit(500, "MAX"));
+        assert_eq!(told(compared(text, "cache")), "MAX 500");
         assert!(takes_out(text, "cache") && !takes_out(text, "log"));
-        assert_eq!(compared("if (this.#rows.length >= 100) this.#rows.shift();", "#rows"), limit(100, ""));
+        let rows = "if (this.#rows.length >= 100) this.#rows.shift();";
+        assert_eq!(told(compared(rows, "#rows")), " 100");
         assert_eq!(compared("if (q.length > 0) q.shift();", "q"), None);
     }
 }

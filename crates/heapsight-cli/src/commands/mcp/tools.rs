@@ -391,6 +391,9 @@ fn ask(library: &Library, arguments: &Arguments) -> Result<String, Failure> {
     let mut parsed = commands::parsed_query(question)?;
     let most = usize::try_from(MOST_ROWS).unwrap_or(usize::MAX);
     parsed.limit = Some(parsed.limit.unwrap_or(ROWS as usize).min(most));
+    if language::asks_for_rounds(&parsed) {
+        return Err(Failure::plain("when objects were born only several snapshots say: use the tool `leak`"));
+    }
     let file = library.get(word(arguments, "file").unwrap_or_default())?;
     Ok(query::answer_text(&language::evaluate(&file.heap, &file.code, &parsed), STYLE))
 }
