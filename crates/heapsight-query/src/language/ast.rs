@@ -210,6 +210,9 @@ impl Order {
     /// The order that is meant where none is given: numbers largest first, text by the alphabet.
     pub(super) fn natural(field: Field) -> Self {
         let numbers = matches!(field.kind(), Kind::Number | Kind::Bytes);
-        Self { field, descending: numbers && !matches!(field, Field::Id | Field::Distance | Field::Round | Field::Age) }
+        Self {
+            field,
+            descending: numbers && !matches!(field, Field::Id | Field::Distance | Field::Round | Field::Age),
+        }
     }
 }
