@@ -2,10 +2,11 @@
 
 use crate::{
     Buffer, EdgeColumns, EdgeKind,
+    ends::QuickNumbers,
     error::Problem,
     header::EdgeLayout,
     kinds::KindTable,
-    numbers::{NumberError, Numbers},
+    numbers::{NumberError, NumberSource, Numbers},
     rows::Rows,
 };
 
@@ -61,7 +62,7 @@ pub(crate) struct Target {
 
 impl Target {
     #[cold]
-    fn fail(self, numbers: &Numbers<'_>, to: u64) -> NumberError {
+    fn fail<N: NumberSource>(self, numbers: &N, to: u64) -> N::Error {
         let fields = self.fields as usize;
         numbers.fail(if to.is_multiple_of(self.fields) {
             Problem::PastLastNode { to, nodes: self.nodes, fields }
@@ -74,13 +75,24 @@ impl Target {
 /// Parses `type,name_or_index,to_node` where a node has `F` fields; the division is by a constant.
 pub(crate) fn parse_edges<const F: u64>(
     text: &[u8],
-    rows: EdgeRows<'_>,
+    mut rows: EdgeRows<'_>,
     kinds: &KindTable,
     target: Target,
 ) -> Result<Option<u32>, NumberError> {
-    let mut numbers = Numbers::new(text);
+    match edges_from::<F, _>(QuickNumbers::new(text), &mut rows, kinds, target) {
+        Ok(max_name) => Ok(max_name),
+        Err(_) => edges_from::<F, _>(Numbers::new(text), &mut rows, kinds, target),
+    }
+}
+
+fn edges_from<const F: u64, N: NumberSource>(
+    mut numbers: N,
+    rows: &mut EdgeRows<'_>,
+    kinds: &KindTable,
+    target: Target,
+) -> Result<Option<u32>, N::Error> {
     let len = rows.kind.len();
-    let (kind, name, to) = (rows.kind, &mut rows.name[..len], &mut rows.to[..len]);
+    let (kind, name, to) = (&mut rows.kind[..len], &mut rows.name[..len], &mut rows.to[..len]);
     let mut max_name = None;
     for i in 0..len {
         let raw = numbers.next()?;
@@ -125,13 +137,13 @@ pub(crate) fn parse_any_edges(
 
 #[inline(always)]
 #[expect(clippy::inline_always, reason = "the body of the loop over edges")]
-pub(crate) fn store_edge(
-    numbers: &Numbers<'_>,
+fn store_edge<N: NumberSource>(
+    numbers: &N,
     kinds: &KindTable,
     (raw, string): (u64, u64),
     (kind, name): (&mut u8, &mut u32),
     max_name: &mut Option<u32>,
-) -> Result<(), NumberError> {
+) -> Result<(), N::Error> {
     let Some(known) = kinds.raw(raw) else {
         return Err(numbers.fail(Problem::UnknownType { what: "edge", value: raw, known: kinds.listed() }));
     };

@@ -15,6 +15,7 @@
 
 mod buffer;
 mod edges;
+mod ends;
 mod error;
 mod header;
 pub mod index;

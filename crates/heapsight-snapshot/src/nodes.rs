@@ -2,10 +2,11 @@
 
 use crate::{
     Buffer, NodeColumns, SizeColumn,
+    ends::QuickNumbers,
     error::Problem,
     header::NodeLayout,
     kinds::KindTable,
-    numbers::{NumberError, Numbers},
+    numbers::{NumberError, NumberSource, Numbers},
     rows::Rows,
 };
 
@@ -132,21 +133,33 @@ pub(crate) struct NodeStats {
 }
 
 #[cold]
-pub(crate) fn too_large(numbers: &Numbers<'_>, what: &'static str, value: u64) -> NumberError {
+pub(crate) fn too_large<N: NumberSource>(numbers: &N, what: &'static str, value: u64) -> N::Error {
     numbers.fail(Problem::TooLarge { what, value, limit: u64::from(u32::MAX) })
 }
 
 /// Parses rows of `F` fields; `F` = 64 stands for any number of fields.
 pub(crate) fn parse_nodes<const F: usize>(
     text: &[u8],
-    rows: NodeRows<'_>,
+    mut rows: NodeRows<'_>,
     layout: &NodeLayout,
     kinds: &KindTable,
     first_row: usize,
 ) -> Result<NodeStats, NumberError> {
-    let mut numbers = Numbers::new(text);
+    match nodes_from::<F, _>(QuickNumbers::new(text), &mut rows, layout, kinds, first_row) {
+        Ok(stats) => Ok(stats),
+        Err(_) => nodes_from::<F, _>(Numbers::new(text), &mut rows, layout, kinds, first_row),
+    }
+}
+
+fn nodes_from<const F: usize, N: NumberSource>(
+    mut numbers: N,
+    rows: &mut NodeRows<'_>,
+    layout: &NodeLayout,
+    kinds: &KindTable,
+    first_row: usize,
+) -> Result<NodeStats, N::Error> {
     let mut stats = NodeStats { large: Vec::new(), edges: 0, max_name: 0, odd_detachedness: 0 };
-    let NodeRows { kind, name, id, self_size, edge_count, mut trace_node, mut detachedness } = rows;
+    let NodeRows { kind, name, id, self_size, edge_count, trace_node, detachedness } = rows;
     let mut row = [0u64; F];
     let fields = if F == 64 { layout.fields } else { F };
     let len = kind.len();
@@ -180,13 +193,13 @@ pub(crate) fn parse_nodes<const F: usize>(
         let edges = row[layout.edge_count];
         edge_count[i] = u32::try_from(edges).map_err(|_| too_large(&numbers, "edge_count", edges))?;
         stats.edges += edges;
-        if let (Some(column), Some(field)) = (&mut trace_node, layout.trace_node)
+        if let (Some(column), Some(field)) = (trace_node.as_mut(), layout.trace_node)
             && row[field] != 0
         {
             let trace = row[field];
             column[i] = u32::try_from(trace).map_err(|_| too_large(&numbers, "trace_node_id", trace))?;
         }
-        if let (Some(column), Some(field)) = (&mut detachedness, layout.detachedness)
+        if let (Some(column), Some(field)) = (detachedness.as_mut(), layout.detachedness)
             && row[field] != 0
         {
             stats.odd_detachedness += u64::from(row[field] > 3);

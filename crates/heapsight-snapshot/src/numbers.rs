@@ -19,7 +19,7 @@ pub(crate) struct NumberError {
 
 /// The value of eight digits, one a byte, the first in the lowest byte.
 #[inline]
-fn eight_digits(digits: u64) -> u64 {
+pub(crate) fn eight_digits(digits: u64) -> u64 {
     let v = digits.wrapping_mul(10).wrapping_add(digits >> 8);
     let high = (v & 0x0000_00ff_0000_00ff).wrapping_mul(0x000f_4240_0000_0064);
     let low = ((v >> 16) & 0x0000_00ff_0000_00ff).wrapping_mul(0x0000_2710_0000_0001);
@@ -38,6 +38,36 @@ fn leading_digits(text: u64) -> (u64, u32) {
     }
     // The digits move to the high bytes, zeros enter below: the number is always read as eight digits.
     (eight_digits(digits << (64 - 8 * count)), count)
+}
+
+/// Where the rows of a table take their numbers from.
+pub(crate) trait NumberSource: Sized {
+    /// Why there is no number, or why it is refused.
+    type Error;
+    /// The next number.
+    fn next(&mut self) -> Result<u64, Self::Error>;
+    /// The error for the number that was read last.
+    fn fail(&self, problem: Problem) -> Self::Error;
+    /// Checks that no number is left.
+    fn finish(self) -> Result<(), Self::Error>;
+}
+
+impl NumberSource for Numbers<'_> {
+    type Error = NumberError;
+
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "part of the loop over rows")]
+    fn next(&mut self) -> Result<u64, NumberError> {
+        Self::next(self)
+    }
+
+    fn fail(&self, problem: Problem) -> NumberError {
+        Self::fail(self, problem)
+    }
+
+    fn finish(self) -> Result<(), NumberError> {
+        Self::finish(self)
+    }
 }
 
 /// Walks numbers separated by commas.
