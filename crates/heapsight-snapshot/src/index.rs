@@ -2,7 +2,7 @@
 //!
 //! The container knows nothing of what it holds. Layout, all numbers little-endian:
 //! * 64 bytes: magic, format version, offset and length of the table, checksum of the table, the key's checksum;
-//! * the sections, each at a multiple of 64 bytes;
+//! * the sections, each at a multiple of 64 bytes, large ones of 4096 (so that a writer may pass whole pages on);
 //! * the table: the key, and for each section its name, offset, length and checksum (XXH3, 64 bits).
 //!
 //! A file is written under another name and renamed when it is whole, so one that is found is whole or damaged from
@@ -29,6 +29,9 @@ const CONTAINER_VERSION: u32 = 1;
 
 const HEADER_BYTES: usize = 64;
 const ALIGN: u64 = 64;
+/// A page, for sections from [`LARGE`] bytes on.
+const LARGE_ALIGN: u64 = 4096;
+const LARGE: usize = 1 << 20;
 
 /// The index cannot be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,8 +64,9 @@ impl<W: Write> IndexWriter<W> {
 
     /// Writes bytes.
     pub fn bytes(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
-        let padding = self.at.next_multiple_of(ALIGN) - self.at;
-        self.out.write_all(&[0; ALIGN as usize][..padding as usize])?;
+        let align = if bytes.len() >= LARGE { LARGE_ALIGN } else { ALIGN };
+        let padding = self.at.next_multiple_of(align) - self.at;
+        self.out.write_all(&[0; LARGE_ALIGN as usize][..padding as usize])?;
         self.at += padding;
         put_bytes(&mut self.table, name.as_bytes());
         for number in [self.at, bytes.len() as u64, xxh3_64(bytes)] {

@@ -75,7 +75,8 @@ impl NodeBuffers {
         }
     }
 
-    pub(crate) fn freeze(mut self, rows: usize, mut large: Vec<(u32, u64)>) -> NodeColumns {
+    /// Ends the construction; the column of allocation stacks stays only if some node has one.
+    pub(crate) fn freeze(mut self, rows: usize, mut large: Vec<(u32, u64)>, traced: bool) -> NodeColumns {
         let mut sum = 0u32;
         for slot in &mut self.first_edge[..=rows] {
             // The sum of all was checked against the number of edges, or will be before anybody sees this.
@@ -90,7 +91,7 @@ impl NodeBuffers {
             id: self.id.freeze(rows),
             self_size,
             first_edge: self.first_edge.freeze(rows + 1),
-            trace_node: self.trace_node.map(|c| c.freeze(rows)),
+            trace_node: self.trace_node.filter(|_| traced).map(|c| c.freeze(rows)),
             detachedness: self.detachedness.map(|c| c.freeze(rows)),
         }
     }
@@ -130,6 +131,8 @@ pub(crate) struct NodeStats {
     pub(crate) edges: u64,
     pub(crate) max_name: u32,
     pub(crate) odd_detachedness: u64,
+    /// Whether any node names its allocation stack.
+    pub(crate) traced: bool,
 }
 
 #[cold]
@@ -158,7 +161,8 @@ fn nodes_from<const F: usize, N: NumberSource>(
     kinds: &KindTable,
     first_row: usize,
 ) -> Result<NodeStats, N::Error> {
-    let mut stats = NodeStats { large: Vec::new(), edges: 0, max_name: 0, odd_detachedness: 0 };
+    let mut stats =
+        NodeStats { large: Vec::new(), edges: 0, max_name: 0, odd_detachedness: 0, traced: false };
     let NodeRows { kind, name, id, self_size, edge_count, trace_node, detachedness } = rows;
     let mut row = [0u64; F];
     let fields = if F == 64 { layout.fields } else { F };
@@ -197,6 +201,7 @@ fn nodes_from<const F: usize, N: NumberSource>(
             && row[field] != 0
         {
             let trace = row[field];
+            stats.traced = true;
             column[i] = u32::try_from(trace).map_err(|_| too_large(&numbers, "trace_node_id", trace))?;
         }
         if let (Some(column), Some(field)) = (detachedness.as_mut(), layout.detachedness)

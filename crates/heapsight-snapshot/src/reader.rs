@@ -215,6 +215,7 @@ impl Reader {
         let mut done = 0;
         let mut large = Vec::new();
         let mut edge_sum = 0u64;
+        let mut traced = false;
         loop {
             let kinds = &header.node_kinds;
             let parse = |text: &[u8], rows: NodeRows<'_>, first: usize| match layout.fields {
@@ -228,6 +229,7 @@ impl Reader {
             done += outcome.rows;
             for stats in outcome.stats {
                 large.extend(stats.large);
+                traced |= stats.traced;
                 edge_sum = edge_sum.saturating_add(stats.edges);
                 self.max_node_name = self.max_node_name.max(Some(stats.max_name));
                 self.warnings.add(WarningKind::Detachedness, SECTION, None, stats.odd_detachedness, || {
@@ -253,7 +255,7 @@ impl Reader {
             });
         }
         self.edge_sum = edge_sum;
-        self.snapshot.nodes = columns.freeze(done, large);
+        self.snapshot.nodes = columns.freeze(done, large, traced);
         Ok(())
     }
 
@@ -512,9 +514,6 @@ impl Reader {
             .finish(fields, snapshot.node_count() as u64, snapshot.strings.len() as u32, &mut warnings)
             .map_err(|problem| problem.at(Section::Scopes, end))?;
         snapshot.traces = traces(&header, &self.trace_functions, snapshot.traces.take(), &mut warnings);
-        if snapshot.nodes.trace_node.as_ref().is_some_and(|column| column.iter().all(|&t| t == 0)) {
-            snapshot.nodes.trace_node = None;
-        }
         snapshot.node_kinds = header.node_kinds;
         snapshot.edge_kinds = header.edge_kinds;
         snapshot.warnings = warnings;
