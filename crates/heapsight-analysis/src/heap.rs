@@ -58,9 +58,13 @@ pub trait Beside: Sync {
     fn graph(&self, snapshot: &Snapshot) {
         let _ = snapshot;
     }
-    /// All but dominators and retained sizes is known. Runs on the second thread, which has nothing else to do then.
+    /// All but dominators and retained sizes is known. Runs on a thread of its own while those are finished.
     fn derived(&self, derived: Derived<'_>) {
         let _ = derived;
+    }
+    /// Dominators and retained sizes are known. Runs on a thread of its own while the Summary is made.
+    fn dominators(&self, tree: &DominatorTree, retained: &SizeColumn) {
+        let _ = (tree, retained);
     }
 }
 
@@ -74,6 +78,20 @@ pub fn phase<T>(monitor: &dyn Monitor, name: &'static str, work: impl FnOnce() -
     let result = work();
     monitor.end(name, start.elapsed());
     result
+}
+
+/// Runs `aside` on a thread of its own while this one does the work. It mostly waits for the disk, so it is no loss that
+/// there are more threads than cores. Where there cannot be one more, it is done afterwards.
+fn at_once<T>(aside: impl Fn() + Sync, work: impl FnOnce() -> T) -> T {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().name("beside".to_owned());
+        let early = thread.spawn_scoped(scope, &aside).is_ok();
+        let result = work();
+        if !early {
+            aside();
+        }
+        result
+    })
 }
 
 /// A snapshot and its derived columns. `snapshot.nodes.self_size` holds the shallow sizes that are shown: backing stores
@@ -112,43 +130,38 @@ impl Heap {
         let detached = phase(monitor, "detachedness", || detachedness(&mut snapshot)).ok_or(OutOfMemory)?;
         let raw_sizes = std::mem::take(&mut snapshot.nodes.self_size);
         let pool = Pool::new(snapshot.node_count());
-        let (tree, rest) = std::thread::scope(|scope| {
-            let snapshot = &snapshot;
-            let known = &known;
-            let detached = &detached;
-            let pool = &pool;
-            // It mostly waits for the disk, so it is no loss that there are more threads than cores. Where there cannot be
-            // one more, the second thread does it later.
-            let thread = std::thread::Builder::new().name("beside".to_owned());
-            let early = thread.spawn_scoped(scope, || beside.graph(snapshot)).is_ok();
-            rayon::join(
-                || phase(monitor, "dominators", || dominators(snapshot, known, pool, monitor)),
-                || {
-                    let own = phase(monitor, "shallow sizes", || {
-                        own_sizes(snapshot, known, detached, raw_sizes, pool)
-                    })?;
-                    let distance = phase(monitor, "distances", || distances(snapshot, known, pool))?;
-                    let names = Names { snapshot, known, detached };
-                    let classes = phase(monitor, "classes", || classes(names, None, pool))?;
-                    let statistics = phase(monitor, "statistics", || statistics(names, &own));
-                    let rows =
-                        phase(monitor, "class sizes", || class_sizes(&own, &distance, &classes, |_| true));
-                    if !early {
-                        beside.graph(snapshot);
-                    }
-                    let self_sizes = &own;
-                    beside.derived(Derived { self_sizes, detached, distance: &distance, classes: &classes });
-                    Some((own, distance, classes, statistics, rows))
-                },
-            )
-        });
+        let (tree, rest) = at_once(
+            || beside.graph(&snapshot),
+            || {
+                let snapshot = &snapshot;
+                rayon::join(
+                    || phase(monitor, "dominators", || dominators(snapshot, &known, &pool, monitor)),
+                    || {
+                        let own = phase(monitor, "shallow sizes", || {
+                            own_sizes(snapshot, &known, &detached, raw_sizes, &pool)
+                        })?;
+                        let distance = phase(monitor, "distances", || distances(snapshot, &known, &pool))?;
+                        let names = Names { snapshot, known: &known, detached: &detached };
+                        let classes = phase(monitor, "classes", || classes(names, None, &pool))?;
+                        let statistics = phase(monitor, "statistics", || statistics(names, &own));
+                        let rows = phase(monitor, "class sizes", || {
+                            class_sizes(&own, &distance, &classes, |_| true)
+                        });
+                        Some((own, distance, classes, statistics, rows))
+                    },
+                )
+            },
+        );
         let tree = tree.ok_or(OutOfMemory)?;
         let (own, distance, classes, statistics, mut summary) = rest.ok_or(OutOfMemory)?;
-        snapshot.nodes.self_size = own;
-        let (dominators, retained) = phase(monitor, "retained sizes", || {
-            tree.finish(snapshot.node_count(), &snapshot.nodes.self_size, &pool)
-        })
+        let derived =
+            Derived { self_sizes: &own, detached: &detached, distance: &distance, classes: &classes };
+        let (dominators, retained) = at_once(
+            || beside.derived(derived),
+            || phase(monitor, "retained sizes", || tree.finish(snapshot.node_count(), &own, &pool)),
+        )
         .ok_or(OutOfMemory)?;
+        snapshot.nodes.self_size = own;
         drop(pool);
         let mut heap = Self {
             snapshot,
@@ -161,11 +174,18 @@ impl Heap {
             statistics,
             ..Self::default()
         };
-        phase(monitor, "summary", || {
-            for (row, retained) in summary.iter_mut().zip(class_retained_sizes(heap.inputs(), |_| true)) {
-                row.retained_size = retained;
-            }
-        });
+        at_once(
+            || beside.dominators(&heap.dominators, &heap.retained),
+            || {
+                phase(monitor, "summary", || {
+                    for (row, retained) in
+                        summary.iter_mut().zip(class_retained_sizes(heap.inputs(), |_| true))
+                    {
+                        row.retained_size = retained;
+                    }
+                });
+            },
+        );
         summary.retain(|row| row.count > 0);
         heap.summary = summary;
         heap.statistics.close(heap.total_size(), heap.snapshot.extra_native_bytes);

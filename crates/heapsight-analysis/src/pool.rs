@@ -24,7 +24,7 @@ impl Pool {
     /// An array with anything in it.
     pub fn take(&self) -> Option<Buffer<u32>> {
         let used = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        used.or_else(|| Buffer::zeroed(self.len))
+        used.or_else(|| Buffer::touched(self.len))
     }
 
     /// An array of zeros.
@@ -35,7 +35,7 @@ impl Pool {
                 buffer.fill(0);
                 Some(buffer)
             }
-            None => Buffer::zeroed(self.len),
+            None => Buffer::touched(self.len),
         }
     }
 

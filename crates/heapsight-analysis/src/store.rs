@@ -188,11 +188,19 @@ pub fn write_derived<W: Write>(out: &mut IndexWriter<W>, derived: Derived<'_>) -
     out.bytes("interfaces", &serde_json::to_vec(&interfaces)?)
 }
 
+/// Writes the dominators and the retained sizes.
+pub fn write_dominators<W: Write>(
+    out: &mut IndexWriter<W>,
+    tree: &DominatorTree,
+    retained: &SizeColumn,
+) -> io::Result<()> {
+    out.column("dominator", &tree.idom)?;
+    out.column("preorder", &tree.preorder)?;
+    write_sizes(out, "retained size", retained)
+}
+
 /// Writes what is known when everything is computed.
 pub fn write_results<W: Write>(out: &mut IndexWriter<W>, heap: &Heap) -> io::Result<()> {
-    out.column("dominator", &heap.dominators.idom)?;
-    out.column("preorder", &heap.dominators.preorder)?;
-    write_sizes(out, "retained size", &heap.retained)?;
     let snapshot = &heap.snapshot;
     let s = heap.statistics;
     let place = |l: Location| (l.script_id, l.line, l.column);

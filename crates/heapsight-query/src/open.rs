@@ -9,10 +9,12 @@ use std::{
 };
 
 use heapsight_analysis::{
-    Beside, Heap, Monitor, OutOfMemory, phase,
+    Beside, Heap, Monitor, OutOfMemory,
+    dominators::DominatorTree,
+    phase,
     store::{self, Derived, Overview},
 };
-use heapsight_snapshot::{ReadError, ReadOptions, Snapshot, index::IndexWriter};
+use heapsight_snapshot::{ReadError, ReadOptions, SizeColumn, Snapshot, index::IndexWriter};
 
 use crate::{
     cache::{Cache, Identity, Pending},
@@ -208,5 +210,9 @@ impl Beside for Writing<'_> {
 
     fn derived(&self, derived: Derived<'_>) {
         self.write("derived to index", |out| store::write_derived(out, derived));
+    }
+
+    fn dominators(&self, tree: &DominatorTree, retained: &SizeColumn) {
+        self.write("dominators to index", |out| store::write_dominators(out, tree, retained));
     }
 }

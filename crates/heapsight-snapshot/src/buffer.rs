@@ -3,8 +3,8 @@
 //! [`Buffer`] is a zeroed array under construction: large ones live in an anonymous mapping. Pages of a mapping cost
 //! memory only when they are written, so a buffer may be made for what a header promises and will hold what the file
 //! really has. Huge pages are not asked for: the algorithms fetch ahead and take as long without, and in a virtual machine
-//! whose host must find the memory first, the first touch of huge pages takes twice as long as that of ordinary ones. [`Column`] is the finished, immutable array: a buffer, or a
-//! window into a mapped index file.
+//! whose host must find the memory first, the first touch of huge pages takes twice as long as that of ordinary ones.
+//! [`Column`] is the finished, immutable array: a buffer, or a window into a mapped index file.
 
 use std::{
     fmt,
@@ -41,6 +41,26 @@ impl<T: Pod> Buffer<T> {
         }
         let map = MmapMut::map_anon(bytes).ok()?;
         Some(Self { store: Store::Map { map, len, marker: PhantomData } })
+    }
+
+    /// An array of `len` zeros of which every page is there already: for one that will be written all over, in no order.
+    ///
+    /// A page that is read before it is written is found twice, and the second time every other thread of the process is
+    /// interrupted to forget the first. Pages that are asked for together are cheaper than one by one, too.
+    pub fn touched(len: usize) -> Option<Self> {
+        let mut buffer = Self::zeroed(len)?;
+        let asked = match &buffer.store {
+            Store::Heap(_) => true,
+            #[cfg(target_os = "linux")]
+            Store::Map { map, .. } => map.advise(memmap2::Advice::PopulateWrite).is_ok(),
+            #[cfg(not(target_os = "linux"))]
+            Store::Map { .. } => false,
+        };
+        if !asked {
+            // Kernels before Linux 5.14, and other systems.
+            buffer.fill(T::zeroed());
+        }
+        Some(buffer)
     }
 
     /// A longer copy of this array, the rest zero.
@@ -178,6 +198,7 @@ mod tests {
     #[test]
     fn large_and_small_buffers_hold_what_is_written() {
         for len in [0, 5, 1 << 20] {
+            assert!(Buffer::<u32>::touched(len).unwrap().iter().all(|&x| x == 0));
             let mut buffer = Buffer::<u32>::zeroed(len).unwrap();
             assert!(buffer.iter().all(|&x| x == 0));
             for (i, x) in buffer.iter_mut().enumerate() {

@@ -6,7 +6,7 @@ use crate::{
     error::Problem,
     header::EdgeLayout,
     kinds::KindTable,
-    numbers::{NumberError, NumberSource, Numbers},
+    numbers::{NumberError, Numbers, RowSource},
     rows::Rows,
 };
 
@@ -62,13 +62,13 @@ pub(crate) struct Target {
 
 impl Target {
     #[cold]
-    fn fail<N: NumberSource>(self, numbers: &N, to: u64) -> N::Error {
+    fn refuse(self, to: u64) -> Problem {
         let fields = self.fields as usize;
-        numbers.fail(if to.is_multiple_of(self.fields) {
+        if to.is_multiple_of(self.fields) {
             Problem::PastLastNode { to, nodes: self.nodes, fields }
         } else {
             Problem::MiddleOfNode { to, fields }
-        })
+        }
     }
 }
 
@@ -85,26 +85,23 @@ pub(crate) fn parse_edges<const F: u64>(
     }
 }
 
-fn edges_from<const F: u64, N: NumberSource>(
-    mut numbers: N,
+fn edges_from<const F: u64, S: RowSource>(
+    source: S,
     rows: &mut EdgeRows<'_>,
     kinds: &KindTable,
     target: Target,
-) -> Result<Option<u32>, N::Error> {
+) -> Result<Option<u32>, S::Error> {
     let len = rows.kind.len();
     let (kind, name, to) = (&mut rows.kind[..len], &mut rows.name[..len], &mut rows.to[..len]);
     let mut max_name = None;
-    for i in 0..len {
-        let raw = numbers.next()?;
-        let string = numbers.next()?;
-        let index = numbers.next()?;
-        store_edge(&numbers, kinds, (raw, string), (&mut kind[i], &mut name[i]), &mut max_name)?;
+    source.rows(3, len, |i, &[raw, string, index]| {
+        store_edge(kinds, (raw, string), (&mut kind[i], &mut name[i]), &mut max_name)?;
         if index % F != 0 || index / F >= target.nodes {
-            return Err(target.fail(&numbers, index));
+            return Err(target.refuse(index));
         }
         to[i] = (index / F) as u32;
-    }
-    numbers.finish()?;
+        Ok(())
+    })?;
     Ok(max_name)
 }
 
@@ -116,39 +113,33 @@ pub(crate) fn parse_any_edges(
     kinds: &KindTable,
     target: Target,
 ) -> Result<Option<u32>, NumberError> {
-    let mut numbers = Numbers::new(text);
     let mut max_name = None;
-    let mut row = [0u64; 64];
-    for i in 0..kind.len() {
-        for slot in &mut row[..layout.fields] {
-            *slot = numbers.next()?;
-        }
+    Numbers::new(text).rows(layout.fields, kind.len(), |i, row: &[u64; 64]| {
         let out = (&mut kind[i], &mut name[i]);
-        store_edge(&numbers, kinds, (row[layout.kind], row[layout.name]), out, &mut max_name)?;
+        store_edge(kinds, (row[layout.kind], row[layout.name]), out, &mut max_name)?;
         let index = row[layout.to];
         if !index.is_multiple_of(target.fields) || index / target.fields >= target.nodes {
-            return Err(target.fail(&numbers, index));
+            return Err(target.refuse(index));
         }
         to[i] = (index / target.fields) as u32;
-    }
-    numbers.finish()?;
+        Ok(())
+    })?;
     Ok(max_name)
 }
 
 #[inline(always)]
 #[expect(clippy::inline_always, reason = "the body of the loop over edges")]
-fn store_edge<N: NumberSource>(
-    numbers: &N,
+fn store_edge(
     kinds: &KindTable,
     (raw, string): (u64, u64),
     (kind, name): (&mut u8, &mut u32),
     max_name: &mut Option<u32>,
-) -> Result<(), N::Error> {
+) -> Result<(), Problem> {
     let Some(known) = kinds.raw(raw) else {
-        return Err(numbers.fail(Problem::UnknownType { what: "edge", value: raw, known: kinds.listed() }));
+        return Err(Problem::UnknownType { what: "edge", value: raw, known: kinds.listed() });
     };
     *kind = known;
-    *name = u32::try_from(string).map_err(|_| crate::nodes::too_large(numbers, "name_or_index", string))?;
+    *name = u32::try_from(string).map_err(|_| crate::nodes::too_large("name_or_index", string))?;
     if !EdgeKind(known).has_numeric_name() {
         *max_name = (*max_name).max(Some(*name));
     }

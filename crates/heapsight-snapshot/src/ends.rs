@@ -10,14 +10,17 @@
 
 use crate::{
     error::Problem,
-    numbers::{NumberSource, PADDING, eight_digits},
+    numbers::{PADDING, RowSource, eight_digits},
 };
 
 /// Ends that are kept at hand.
 const ROOM: usize = 2048;
 
-/// Ends that a block may have, and those that are written without being looked at.
+/// Ends of one block, and the places that are written with the last of them.
 const SLACK: usize = 64 + 8;
+
+/// Fields of a row at most, whose ends may wait for the rest of the row.
+const FIELDS: usize = 64;
 
 /// The text is not as V8 writes it, or a number is longer than sixteen digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,10 +30,8 @@ pub(crate) struct Odd;
 pub(crate) struct QuickNumbers<'t> {
     /// Text and [`PADDING`].
     padded: &'t [u8],
-    /// Where the next number begins.
-    start: usize,
-    ends: [u32; ROOM + SLACK],
-    at: usize,
+    text: &'t [u8],
+    ends: [u32; FIELDS + ROOM + SLACK],
     len: usize,
     /// Where the next block begins.
     block: usize,
@@ -51,9 +52,8 @@ impl<'t> QuickNumbers<'t> {
     pub(crate) fn new(padded: &'t [u8]) -> Self {
         Self {
             padded,
-            start: 0,
-            ends: [0; ROOM + SLACK],
-            at: 0,
+            text: &padded[..padded.len().saturating_sub(PADDING)],
+            ends: [0; FIELDS + ROOM + SLACK],
             len: 0,
             block: 0,
             // As after a comma: a number must begin.
@@ -61,59 +61,43 @@ impl<'t> QuickNumbers<'t> {
         }
     }
 
-    #[inline]
-    fn long(&self, first: u64, start: usize, count: usize) -> Result<u64, Odd> {
-        const POWERS: [u64; 9] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000];
-        let more = count - 8;
-        let power = POWERS.get(more).ok_or(Odd)?;
-        let first = eight_digits(first ^ 0x3030_3030_3030_3030);
-        let rest = eight_digits((self.eight(start + 8)? ^ 0x3030_3030_3030_3030) << (64 - 8 * more as u32));
-        Ok(first * power + rest)
+    /// Takes blocks until the room for ends is used or the text is over.
+    fn scan(&mut self) -> Result<(), Odd> {
+        #[cfg(target_arch = "x86_64")]
+        if is_x86_feature_detected!("bmi1") && is_x86_feature_detected!("popcnt") {
+            #[expect(unsafe_code, reason = "the processor is asked before its instructions are used")]
+            // SAFETY: the processor has these instructions.
+            return unsafe { self.scan_bmi() };
+        }
+        self.scan_any()
+    }
+
+    /// The same, finding and counting bits by instructions of their own.
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "bmi1,popcnt")]
+    fn scan_bmi(&mut self) -> Result<(), Odd> {
+        self.scan_any()
     }
 
     #[inline(always)]
-    #[expect(clippy::inline_always, reason = "part of `next`")]
-    fn eight(&self, pos: usize) -> Result<u64, Odd> {
-        let bytes = self.padded.get(pos..pos + 8).and_then(|bytes| bytes.first_chunk()).ok_or(Odd)?;
-        Ok(u64::from_le_bytes(*bytes))
-    }
-
-    fn text_len(&self) -> usize {
-        self.padded.len().saturating_sub(PADDING)
-    }
-
-    /// Finds the next ends, at least one.
-    #[cold]
-    #[inline(never)]
-    fn more(&mut self) -> Result<(), Odd> {
-        self.at = 0;
-        self.len = 0;
-        while self.len == 0 {
-            if self.block > self.text_len() {
-                return Err(Odd);
-            }
-            self.scan()?;
-        }
-        Ok(())
-    }
-
-    /// Takes blocks until the room for ends is used or the text is over.
-    fn scan(&mut self) -> Result<(), Odd> {
-        let text = self.padded.get(..self.text_len()).ok_or(Odd)?;
+    #[expect(clippy::inline_always, reason = "is compiled for two sets of instructions")]
+    fn scan_any(&mut self) -> Result<(), Odd> {
+        let text = self.text;
         if u32::try_from(text.len()).is_err() {
             return Err(Odd);
         }
         let mut before = self.before;
-        while self.len < ROOM && self.block <= text.len() {
-            let rest = &text[self.block..];
-            let (kinds, valid) = match rest.first_chunk::<64>() {
-                Some(block) => (Kinds::of(block), u64::MAX),
-                None => {
-                    // The block after the last byte has the end of the last number, if no comma follows it.
-                    let mut block = [0; 64];
-                    block[..rest.len()].copy_from_slice(rest);
-                    (Kinds::of(&block), (1 << rest.len()) - 1)
-                }
+        let mut len = self.len;
+        let mut start = self.block;
+        while len < FIELDS + ROOM && start <= text.len() {
+            let rest = &text[start..];
+            let (kinds, valid) = if let Some(block) = rest.first_chunk::<64>() {
+                (Kinds::of(block), u64::MAX)
+            } else {
+                // The block after the last byte has the end of the last number, if no comma follows it.
+                let mut block = [0; 64];
+                block[..rest.len()].copy_from_slice(rest);
+                (Kinds::of(&block), (1 << rest.len()) - 1)
             };
             let Kinds { digits, commas, newlines } = kinds;
             let after_digit = digits << 1 | before.digits;
@@ -125,75 +109,101 @@ impl<'t> QuickNumbers<'t> {
             if odd != 0 {
                 return Err(Odd);
             }
-            self.put(!digits & after_digit);
-            before = Kinds { digits: digits >> 63, commas: commas >> 63, newlines: newlines >> 63 };
-            self.block += 64;
-        }
-        self.before = before;
-        Ok(())
-    }
-
-    /// Writes the positions of the bits of a block.
-    #[inline(always)]
-    #[expect(clippy::inline_always, reason = "part of `scan`")]
-    fn put(&mut self, mut bits: u64) {
-        let base = self.block as u32;
-        let count = bits.count_ones() as usize;
-        // Eight at a time without a look at each: the places behind the last are written again by the next block.
-        let mut at = self.len;
-        let end = at + count;
-        while at < end {
-            if let Some(slots) = self.ends.get_mut(at..at + 8) {
-                for slot in slots {
-                    *slot = base.wrapping_add(bits.trailing_zeros());
-                    bits &= bits.wrapping_sub(1);
+            let mut bits = !digits & after_digit;
+            let end = len + bits.count_ones() as usize;
+            // Eight at a time without a look at each: the places behind the last are written again by the next block.
+            while len < end {
+                if let Some(slots) = self.ends.get_mut(len..len + 8) {
+                    for slot in slots {
+                        *slot = (start as u32).wrapping_add(bits.trailing_zeros());
+                        bits &= bits.wrapping_sub(1);
+                    }
                 }
+                len += 8;
             }
-            at += 8;
+            len = end;
+            before = Kinds { digits: digits >> 63, commas: commas >> 63, newlines: newlines >> 63 };
+            start += 64;
         }
-        self.len = end;
+        (self.len, self.block, self.before) = (len, start, before);
+        Ok(())
     }
 }
 
-impl NumberSource for QuickNumbers<'_> {
+impl RowSource for QuickNumbers<'_> {
     type Error = Odd;
 
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "the loop over rows is this function, a few billion times")]
-    fn next(&mut self) -> Result<u64, Odd> {
-        if self.at == self.len {
-            self.more()?;
-        }
-        let end = self.ends[self.at] as usize;
-        self.at += 1;
-        let start = self.start;
-        // A newline stands before the comma at the end of a row.
-        self.start = end + 1 + usize::from(*self.padded.get(end).ok_or(Odd)? == b'\n');
-        let count = end.wrapping_sub(start);
-        let text = self.eight(start)?;
-        if count > 8 {
-            return self.long(text, start, count);
-        }
-        // Digits are moved to the high bytes, and what follows them out of the word.
-        Ok(eight_digits((text ^ 0x3030_3030_3030_3030) << (64 - 8 * count as u32)))
-    }
-
-    /// What is wrong is found again, with its place, by the careful reader.
-    fn fail(&self, _: Problem) -> Odd {
-        Odd
-    }
-
-    fn finish(mut self) -> Result<(), Odd> {
-        while self.at == self.len {
-            if self.block > self.text_len() {
-                return Ok(());
+    fn rows<const F: usize>(
+        mut self,
+        fields: usize,
+        count: usize,
+        mut each: impl FnMut(usize, &[u64; F]) -> Result<(), Problem>,
+    ) -> Result<(), Odd> {
+        let padded = self.padded;
+        let fields = if F == FIELDS { fields.clamp(1, FIELDS) } else { F };
+        let mut row = [0; F];
+        let mut done = 0;
+        // Where the next number begins.
+        let mut start = 0;
+        while done < count {
+            self.scan()?;
+            let whole = self.len / fields;
+            if whole == 0 || whole > count - done {
+                return Err(Odd);
             }
-            self.at = 0;
-            self.len = 0;
+            for ends in self.ends[..whole * fields].chunks_exact(fields) {
+                for (slot, &end) in row.iter_mut().zip(ends) {
+                    let end = end as usize;
+                    *slot = number(padded, start, end)?;
+                    // A newline stands before the comma at the end of a row.
+                    start = end + 1 + usize::from(*padded.get(end).ok_or(Odd)? == b'\n');
+                }
+                // What is wrong is found again, with its place, by the careful reader.
+                each(done, &row).map_err(|_| Odd)?;
+                done += 1;
+            }
+            self.ends.copy_within(whole * fields..self.len, 0);
+            self.len -= whole * fields;
+        }
+        while self.len == 0 && self.block <= self.text.len() {
             self.scan()?;
         }
-        Err(Odd)
+        if self.len == 0 { Ok(()) } else { Err(Odd) }
     }
+}
+
+/// The number between two positions, of which the second is the greater.
+#[inline(always)]
+#[expect(clippy::inline_always, reason = "part of the loop over rows")]
+fn number(padded: &[u8], start: usize, end: usize) -> Result<u64, Odd> {
+    let count = end.wrapping_sub(start);
+    let text = eight(padded, start)?;
+    if count > 8 {
+        return long_number(padded, text, start + 8, count - 8);
+    }
+    // Digits are moved to the high bytes, and what follows them out of the word.
+    Ok(eight_digits((text ^ ZEROS) << (64 - 8 * count as u32)))
+}
+
+/// The number of which the first eight digits and the place of the others are known.
+#[inline]
+fn long_number(padded: &[u8], first: u64, start: usize, count: usize) -> Result<u64, Odd> {
+    const POWERS: [u64; 9] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000];
+    let power = POWERS.get(count).ok_or(Odd)?;
+    let rest = eight_digits((eight(padded, start)? ^ ZEROS) << (64 - 8 * count as u32));
+    Ok(eight_digits(first ^ ZEROS) * power + rest)
+}
+
+/// Eight times the digit 0.
+const ZEROS: u64 = 0x3030_3030_3030_3030;
+
+#[inline(always)]
+#[expect(clippy::inline_always, reason = "part of the loop over rows")]
+fn eight(padded: &[u8], pos: usize) -> Result<u64, Odd> {
+    let bytes = padded.get(pos..pos + 8).and_then(|bytes| bytes.first_chunk()).ok_or(Odd)?;
+    Ok(u64::from_le_bytes(*bytes))
 }
 
 impl Kinds {
@@ -249,8 +259,8 @@ impl Kinds {
         let (words, _) = block.as_chunks::<8>();
         for (i, word) in words.iter().enumerate() {
             let word = u64::from_le_bytes(*word);
-            let same = |byte: u8| below(word ^ u64::from(byte) * ONES, 1);
-            kinds.digits |= gather(below(word ^ u64::from(b'0') * ONES, 10)) << (8 * i);
+            let same = |byte: u8| below(word ^ (u64::from(byte) * ONES), 1);
+            kinds.digits |= gather(below(word ^ (u64::from(b'0') * ONES), 10)) << (8 * i);
             kinds.commas |= gather(same(b',')) << (8 * i);
             kinds.newlines |= gather(same(b'\n')) << (8 * i);
         }
@@ -261,7 +271,7 @@ impl Kinds {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::numbers::Numbers;
+    use crate::{nodes::too_large, numbers::Numbers};
 
     fn padded(text: &str) -> Vec<u8> {
         [text.as_bytes(), &[0; PADDING]].concat()
@@ -269,10 +279,12 @@ mod tests {
 
     fn quick(text: &str) -> Result<Vec<u64>, Odd> {
         let padded = padded(text);
-        let mut numbers = QuickNumbers::new(&padded);
         let count = text.bytes().filter(|&b| b == b',').count() + usize::from(!text.ends_with(','));
-        let list = (0..count).map(|_| numbers.next()).collect::<Result<_, _>>()?;
-        numbers.finish()?;
+        let mut list = Vec::new();
+        QuickNumbers::new(&padded).rows(1, count, |_, &[value]| {
+            list.push(value);
+            Ok(())
+        })?;
         Ok(list)
     }
 
@@ -302,10 +314,15 @@ mod tests {
             let long = "7,".repeat(100) + text;
             assert!(text.is_empty() || quick(&long).is_err(), "{text:?}");
         }
-        let some = padded("1,2,3");
-        let mut numbers = QuickNumbers::new(&some);
-        assert_eq!((numbers.next(), numbers.next()), (Ok(1), Ok(2)));
-        assert_eq!(numbers.finish(), Err(Odd), "one number is left");
+        let some = padded("1,2,3,4");
+        let rows = |fields, count| QuickNumbers::new(&some).rows(fields, count, |_, _: &[u64; 64]| Ok(()));
+        assert_eq!(rows(2, 2), Ok(()));
+        assert_eq!(rows(4, 1), Ok(()));
+        assert_eq!(rows(2, 1), Err(Odd), "two numbers are left");
+        assert_eq!(rows(3, 1), Err(Odd), "one number is left");
+        assert_eq!(rows(2, 3), Err(Odd), "two numbers are missing");
+        let refused = QuickNumbers::new(&some).rows(4, 1, |_, _: &[u64; 4]| Err(too_large("number", 4)));
+        assert_eq!(refused, Err(Odd));
     }
 
     #[test]
@@ -345,7 +362,7 @@ mod tests {
             let count = 1 + choices.next() % 900;
             for i in 0..count {
                 if i > 0 {
-                    text += if choices.next() % 5 == 0 { "\n," } else { "," };
+                    text += if choices.next().is_multiple_of(5) { "\n," } else { "," };
                 }
                 text += &(choices.next() % 10u64.pow((choices.next() % 17) as u32)).to_string();
             }
@@ -363,19 +380,12 @@ mod tests {
         let mut sound = 0;
         for _ in 0..200_000 {
             let alphabet = &b"0123456789,,,,,\n "[..choices.next() as usize % 4 + 14];
-            let len = choices.next() as usize % if choices.next() % 8 == 0 { 200 } else { 12 };
+            let len = choices.next() as usize % if choices.next().is_multiple_of(8) { 200 } else { 12 };
             let byte = |_| char::from(alphabet[choices.next() as usize % alphabet.len()]);
             let text: String = (0..len).map(byte).collect();
-            let padded = padded(&text);
-            let mut numbers = QuickNumbers::new(&padded);
-            let mut list = Vec::new();
-            while let Ok(value) = numbers.next() {
-                list.push(value);
-            }
-            // A comma at the end is that before the next piece of the text.
-            let ended = numbers.block > numbers.text_len() && numbers.finish().is_ok();
-            if ended && !list.is_empty() {
+            if let Ok(list) = quick(&text) {
                 sound += 1;
+                let padded = padded(&text);
                 let mut careful = Numbers::new(&padded);
                 for value in list {
                     assert_eq!(careful.next().unwrap(), value, "{text:?}");

@@ -6,7 +6,7 @@ use crate::{
     error::Problem,
     header::NodeLayout,
     kinds::KindTable,
-    numbers::{NumberError, NumberSource, Numbers},
+    numbers::{NumberError, Numbers, RowSource},
     rows::Rows,
 };
 
@@ -136,8 +136,8 @@ pub(crate) struct NodeStats {
 }
 
 #[cold]
-pub(crate) fn too_large<N: NumberSource>(numbers: &N, what: &'static str, value: u64) -> N::Error {
-    numbers.fail(Problem::TooLarge { what, value, limit: u64::from(u32::MAX) })
+pub(crate) fn too_large(what: &'static str, value: u64) -> Problem {
+    Problem::TooLarge { what, value, limit: u64::from(u32::MAX) }
 }
 
 /// Parses rows of `F` fields; `F` = 64 stands for any number of fields.
@@ -154,39 +154,31 @@ pub(crate) fn parse_nodes<const F: usize>(
     }
 }
 
-fn nodes_from<const F: usize, N: NumberSource>(
-    mut numbers: N,
+fn nodes_from<const F: usize, S: RowSource>(
+    source: S,
     rows: &mut NodeRows<'_>,
     layout: &NodeLayout,
     kinds: &KindTable,
     first_row: usize,
-) -> Result<NodeStats, N::Error> {
+) -> Result<NodeStats, S::Error> {
     let mut stats =
         NodeStats { large: Vec::new(), edges: 0, max_name: 0, odd_detachedness: 0, traced: false };
     let NodeRows { kind, name, id, self_size, edge_count, trace_node, detachedness } = rows;
-    let mut row = [0u64; F];
     let fields = if F == 64 { layout.fields } else { F };
     let len = kind.len();
     let (name, id) = (&mut name[..len], &mut id[..len]);
     let (self_size, edge_count) = (&mut self_size[..len], &mut edge_count[..len]);
-    for i in 0..len {
-        for slot in &mut row[..fields] {
-            *slot = numbers.next()?;
-        }
+    source.rows(fields, len, |i, row: &[u64; F]| {
         let raw = row[layout.kind];
         let Some(known) = kinds.raw(raw) else {
-            return Err(numbers.fail(Problem::UnknownType {
-                what: "node",
-                value: raw,
-                known: kinds.listed(),
-            }));
+            return Err(Problem::UnknownType { what: "node", value: raw, known: kinds.listed() });
         };
         kind[i] = known;
         let string = row[layout.name];
-        name[i] = u32::try_from(string).map_err(|_| too_large(&numbers, "name", string))?;
+        name[i] = u32::try_from(string).map_err(|_| too_large("name", string))?;
         stats.max_name = stats.max_name.max(name[i]);
         let object = row[layout.id];
-        id[i] = u32::try_from(object).map_err(|_| too_large(&numbers, "id", object))?;
+        id[i] = u32::try_from(object).map_err(|_| too_large("id", object))?;
         let size = row[layout.self_size];
         self_size[i] = if size >= u64::from(u32::MAX) {
             stats.large.push(((first_row + i) as u32, size));
@@ -195,14 +187,14 @@ fn nodes_from<const F: usize, N: NumberSource>(
             size as u32
         };
         let edges = row[layout.edge_count];
-        edge_count[i] = u32::try_from(edges).map_err(|_| too_large(&numbers, "edge_count", edges))?;
+        edge_count[i] = u32::try_from(edges).map_err(|_| too_large("edge_count", edges))?;
         stats.edges += edges;
         if let (Some(column), Some(field)) = (trace_node.as_mut(), layout.trace_node)
             && row[field] != 0
         {
             let trace = row[field];
             stats.traced = true;
-            column[i] = u32::try_from(trace).map_err(|_| too_large(&numbers, "trace_node_id", trace))?;
+            column[i] = u32::try_from(trace).map_err(|_| too_large("trace_node_id", trace))?;
         }
         if let (Some(column), Some(field)) = (detachedness.as_mut(), layout.detachedness)
             && row[field] != 0
@@ -210,7 +202,7 @@ fn nodes_from<const F: usize, N: NumberSource>(
             stats.odd_detachedness += u64::from(row[field] > 3);
             column[i] = (row[field] & 3) as u8;
         }
-    }
-    numbers.finish()?;
+        Ok(())
+    })?;
     Ok(stats)
 }

@@ -41,32 +41,37 @@ fn leading_digits(text: u64) -> (u64, u32) {
 }
 
 /// Where the rows of a table take their numbers from.
-pub(crate) trait NumberSource: Sized {
-    /// Why there is no number, or why it is refused.
+pub(crate) trait RowSource: Sized {
+    /// Why there is no row, or why it is refused.
     type Error;
-    /// The next number.
-    fn next(&mut self) -> Result<u64, Self::Error>;
-    /// The error for the number that was read last.
-    fn fail(&self, problem: Problem) -> Self::Error;
-    /// Checks that no number is left.
-    fn finish(self) -> Result<(), Self::Error>;
+
+    /// Passes the first `count` rows of `fields` numbers (at most `F`) to `each`, with their position, and checks that
+    /// nothing is left. What `each` finds wrong gets its place.
+    fn rows<const F: usize>(
+        self,
+        fields: usize,
+        count: usize,
+        each: impl FnMut(usize, &[u64; F]) -> Result<(), Problem>,
+    ) -> Result<(), Self::Error>;
 }
 
-impl NumberSource for Numbers<'_> {
+impl RowSource for Numbers<'_> {
     type Error = NumberError;
 
-    #[inline(always)]
-    #[expect(clippy::inline_always, reason = "part of the loop over rows")]
-    fn next(&mut self) -> Result<u64, NumberError> {
-        Self::next(self)
-    }
-
-    fn fail(&self, problem: Problem) -> NumberError {
-        Self::fail(self, problem)
-    }
-
-    fn finish(self) -> Result<(), NumberError> {
-        Self::finish(self)
+    fn rows<const F: usize>(
+        mut self,
+        fields: usize,
+        count: usize,
+        mut each: impl FnMut(usize, &[u64; F]) -> Result<(), Problem>,
+    ) -> Result<(), NumberError> {
+        let mut row = [0; F];
+        for i in 0..count {
+            for slot in row.iter_mut().take(fields) {
+                *slot = self.next()?;
+            }
+            each(i, &row).map_err(|problem| self.fail(problem))?;
+        }
+        self.finish()
     }
 }
 
