@@ -24,6 +24,19 @@ use super::capture::duration;
 
 Exit code 0 whether something leaks or not, 2 if the question could not be answered.")]
 pub(crate) struct Leak {
+    #[command(flatten)]
+    pub(crate) rounds: Rounds,
+    /// Show the whole way to each holder
+    #[arg(long)]
+    pub(crate) full: bool,
+    /// Leaks to print [default: 5 for people, all for programs]
+    #[arg(long, value_name = "N")]
+    pub(crate) top: Option<usize>,
+}
+
+/// Snapshots with equal work between them: of a hunt, or taken before.
+#[derive(Clone, Debug, ClapArgs)]
+pub(crate) struct Rounds {
     /// Snapshots of one process, oldest first; or a target: a process id, HOST:PORT of an inspector, its ws:// URL
     #[arg(value_name = "FILE|TARGET", required_unless_present_any = ["command", "demo"], conflicts_with_all = ["command", "demo"])]
     pub(crate) named: Vec<PathBuf>,
@@ -41,12 +54,6 @@ pub(crate) struct Leak {
     /// A sampling profile of the last round: says where what leaks was allocated. A hunt records one itself
     #[arg(long, value_name = "FILE", conflicts_with_all = ["command", "demo", "load", "during", "duration", "interactive"])]
     pub(crate) profile: Option<PathBuf>,
-    /// Show the whole way to each holder
-    #[arg(long)]
-    pub(crate) full: bool,
-    /// Leaks to print [default: 5 for people, all for programs]
-    #[arg(long, value_name = "N")]
-    pub(crate) top: Option<usize>,
 }
 
 /// How a hunt in a running program goes.

@@ -25,7 +25,7 @@ use super::capture::{self, Subject};
 use crate::{
     args::{
         capture::From,
-        leak::{Hunt as Args, Leak},
+        leak::{Hunt as Args, Rounds},
     },
     context::Context,
     failure::Failure,
@@ -56,7 +56,7 @@ pub(super) struct Hunted {
 }
 
 /// Hunts in a target, or in a program that is started for it.
-pub(super) fn hunt(context: &Context, args: &Leak) -> Result<Hunted, Failure> {
+pub(super) fn hunt(context: &Context, args: &Rounds) -> Result<Hunted, Failure> {
     let stop = capture::stop_on_signals()?;
     let how = &args.hunt;
     if !how.has_rounds() {

@@ -7,6 +7,7 @@ mod convert;
 mod demo;
 mod diff;
 mod dominators;
+mod examine;
 mod export;
 mod hunt;
 mod leak;

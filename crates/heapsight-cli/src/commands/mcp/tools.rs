@@ -309,7 +309,7 @@ fn leak(library: &Library, arguments: &Arguments) -> Result<String, Failure> {
     }
     let requests = arguments.get("requests").and_then(Value::as_u64);
     let rounds: Vec<Round> = (1..names.len()).map(|_| Round { requests, seconds: None }).collect();
-    let verdict = leak::leak(&heaps, &rounds, &code, commands::leak::ids_fit(&sides, &heaps));
+    let verdict = leak::leak(&heaps, &rounds, &code, commands::examine::ids_fit(&sides, &heaps));
     let subject = leak_report::Subject { program: String::new(), full: false };
     Ok(leak_report::text(&verdict, &subject, 5, STYLE))
 }
