@@ -1,0 +1,146 @@
+//! From a program, or from its snapshots, to a verdict: what `leak` and `check` share.
+
+use std::path::{Path, PathBuf};
+
+use heapsight_analysis::Heap;
+use heapsight_capture::{output::Metadata, target::Target};
+use heapsight_query::{
+    code::Code,
+    compare::IdCheck,
+    leak::{self, Round, Verdict},
+};
+use tempfile::TempDir;
+
+use super::{
+    demo,
+    hunt::{self, Hunted},
+};
+use crate::{args::leak::Rounds as Args, code::code_of, context::Context, failure::Failure};
+
+/// Snapshots with work between them, and what they say.
+pub(super) struct Examined {
+    /// The files, oldest first; those of a hunt may be gone.
+    pub(super) files: Vec<PathBuf>,
+    /// What is in them.
+    pub(super) heaps: Vec<Heap>,
+    /// What their side files say.
+    pub(super) sides: Vec<Option<Metadata>>,
+    /// The code of the last.
+    pub(super) code: Code,
+    /// What leaks.
+    pub(super) verdict: Verdict,
+    /// The program in words: `server.js (pid 4711, Node.js 22.23.3)`; empty if nothing is known.
+    pub(super) program: String,
+    /// The code of a demonstration is looked at as long as the verdict is.
+    _folder: Option<TempDir>,
+}
+
+impl Examined {
+    /// The script that the program runs, if that is known.
+    pub(super) fn script(&self) -> Option<&str> {
+        self.sides.iter().flatten().next_back()?.process.script.as_deref()
+    }
+}
+
+/// Hunts, or opens what was captured before, and says what leaks.
+pub(super) fn examine(context: &Context, args: &Args) -> Result<Examined, Failure> {
+    if args.demo {
+        return demonstrate(context, args);
+    }
+    if is_hunt(args) {
+        // The snapshots go when they have been looked at.
+        let hunted = &hunt::hunt(context, args)?;
+        return look(context, &hunted.files, |_| hunted.rounds.clone());
+    }
+    if args.named.len() < 2 {
+        return Err(Failure::new(
+            "one snapshot does not show what grows",
+            "give at least two of one process, oldest first; `heapsight suspects FILE` looks at one",
+        ));
+    }
+    let of_time = |sides: &[Option<Metadata>]| -> Vec<Round> {
+        sides.windows(2).map(|pair| Round { requests: args.requests, seconds: seconds(pair) }).collect()
+    };
+    look(context, &args.named, of_time)
+}
+
+/// Hunts in a server of our own; without Node.js, in snapshots of it.
+fn demonstrate(context: &Context, args: &Args) -> Result<Examined, Failure> {
+    let mut args = args.clone();
+    let requests = *args.requests.get_or_insert(demo::REQUESTS);
+    if demo::has_node() {
+        let server = demo::server()?;
+        context.note("hunting in a small web server of heapsight's own: it is started, loaded and ended");
+        args.command.clone_from(&server.command);
+        args.hunt.wait_for = Some(server.url.clone());
+        args.hunt.load = Some(server.url.clone());
+        let Hunted { files, rounds, .. } = &hunt::hunt(context, &args)?;
+        let mut examined = look(context, files, |_| rounds.clone())?;
+        examined._folder = Some(server.folder);
+        return Ok(examined);
+    }
+    context.note("there is no `node` on the PATH: looking at snapshots that were taken of the server of the demonstration");
+    let (files, _folder) = demo::snapshots()?;
+    let rounds = vec![Round { requests: Some(requests), seconds: None }; files.len() - 1];
+    look(context, &files, |_| rounds)
+}
+
+/// Whether the words name a program instead of files.
+fn is_hunt(args: &Args) -> bool {
+    let is_target = |name: &Path| {
+        !name.exists() && name.to_str().is_some_and(|text| text != "-" && Target::parse(text).is_ok())
+    };
+    !args.command.is_empty() || args.hunt.has_rounds() || (args.named.len() == 1 && is_target(&args.named[0]))
+}
+
+/// Opens snapshots, compares them and says what leaks.
+fn look(
+    context: &Context,
+    files: &[PathBuf],
+    rounds: impl FnOnce(&[Option<Metadata>]) -> Vec<Round>,
+) -> Result<Examined, Failure> {
+    let sides: Vec<Option<Metadata>> = files.iter().map(|path| Metadata::of(path).ok().flatten()).collect();
+    let mut heaps = Vec::with_capacity(files.len());
+    for path in files {
+        let heap = context.open(path)?;
+        context.note_damage(path, &heap.snapshot.warnings);
+        heaps.push(heap);
+    }
+    let rounds = rounds(&sides);
+    let code = match (files.last(), heaps.last()) {
+        (Some(path), Some(heap)) => code_of(path, heap),
+        _ => Code::none(),
+    };
+    let verdict = leak::leak(&heaps, &rounds, &code, ids_fit(&sides, &heaps));
+    let program = sides.iter().flatten().next_back().map(program).unwrap_or_default();
+    Ok(Examined { files: files.to_vec(), heaps, sides, code, verdict, program, _folder: None })
+}
+
+/// Whether object ids mean the same objects: as the side files say, and else as the ids look.
+pub(super) fn ids_fit(sides: &[Option<Metadata>], heaps: &[Heap]) -> bool {
+    sides.windows(2).zip(heaps.windows(2)).all(|(sides, heaps)| match sides {
+        [Some(old), Some(new)] => old.ids_comparable(new),
+        _ => IdCheck::new(&heaps[0], &heaps[1]).comparable(),
+    })
+}
+
+/// The time between two captures, if their side files say when they were taken.
+fn seconds(pair: &[Option<Metadata>]) -> Option<f64> {
+    let [Some(old), Some(new)] = pair else { return None };
+    let seconds = new.seconds_since(old)?;
+    (seconds > 0.0).then_some(seconds)
+}
+
+/// `server.js (pid 4711, Node.js 22.23.3)`.
+pub(super) fn program(side: &Metadata) -> String {
+    let script =
+        side.process.script.as_deref().or(side.process.executable.as_deref()).unwrap_or("the process");
+    let script = Path::new(script).file_name().map_or(script.into(), |name| name.to_string_lossy());
+    let name = match side.runtime.name.as_str() {
+        "node" => "Node.js",
+        "deno" => "Deno",
+        "chromium" => "Chromium",
+        other => other,
+    };
+    format!("{script} (pid {}, {name} {})", side.process.pid, side.runtime.version)
+}
