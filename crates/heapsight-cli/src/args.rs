@@ -1,6 +1,7 @@
 //! The command line. Doc comments are the help.
 
 pub(crate) mod capture;
+pub(crate) mod check;
 pub(crate) mod explain;
 pub(crate) mod leak;
 pub(crate) mod profile;
@@ -97,6 +98,7 @@ pub(crate) enum When {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Leak(leak::Leak),
+    Check(check::Check),
     Suspects(leak::Suspects),
     Summary(Summary),
     Diff(Diff),

@@ -20,13 +20,8 @@ impl Output {
         let Some(path) = path.filter(|path| *path != Path::new("-")) else {
             return Ok(Self::Stdout(BufWriter::with_capacity(1 << 16, io::stdout())));
         };
+        Self::check(path, force)?;
         let shown = path.display();
-        if !force && path.symlink_metadata().is_ok() {
-            return Err(Failure::new(
-                format!("cannot write {shown}: it exists"),
-                "use --force to overwrite it",
-            ));
-        }
         let special = path.metadata().is_ok_and(|meta| !meta.is_file());
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let temporary = if special {
@@ -50,6 +45,17 @@ impl Output {
             )
         })?;
         Ok(Self::File { writer: BufWriter::with_capacity(1 << 16, file), temporary, target: path.to_owned() })
+    }
+
+    /// Refuses a file that exists, unless `force` is set: for those who write late.
+    pub(crate) fn check(path: &Path, force: bool) -> Result<(), Failure> {
+        if !force && path.symlink_metadata().is_ok() {
+            return Err(Failure::new(
+                format!("cannot write {}: it exists", path.display()),
+                "use --force to overwrite it",
+            ));
+        }
+        Ok(())
     }
 
     /// Completes the output: a file gets its name.

@@ -5,6 +5,7 @@
 //! cut to the page that is asked for. Nothing here prints, and nothing reads arguments or the environment.
 
 pub mod cache;
+pub mod check;
 pub mod classes;
 pub mod code;
 pub mod compare;

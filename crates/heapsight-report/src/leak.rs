@@ -65,7 +65,7 @@ fn heading(verdict: &Verdict, subject: &Subject) -> String {
 }
 
 /// `3 rounds of 1,000 requests`.
-fn rounds(verdict: &Verdict) -> String {
+pub(crate) fn rounds(verdict: &Verdict) -> String {
     let n = number_of(verdict.rounds.len() as u64, "round", "rounds");
     let first = verdict.rounds.first().and_then(|round| round.requests);
     match first {
@@ -76,7 +76,7 @@ fn rounds(verdict: &Verdict) -> String {
     }
 }
 
-fn suspect_text(
+pub(crate) fn suspect_text(
     rank: usize,
     suspect: &Suspect,
     requests: Option<u64>,
@@ -300,7 +300,7 @@ pub fn json(verdict: &Verdict, subject: &Subject) -> Value {
     })
 }
 
-fn suspect_json(rank: usize, suspect: &Suspect) -> Value {
+pub(crate) fn suspect_json(rank: usize, suspect: &Suspect) -> Value {
     let parts: Vec<Value> = suspect
         .parts
         .iter()

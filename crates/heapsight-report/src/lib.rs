@@ -2,6 +2,7 @@
 //!
 //! Nothing here computes or prints; every function gives a string or a value.
 
+pub mod check;
 pub mod export;
 pub mod json;
 pub mod leak;

@@ -3,6 +3,7 @@
 mod allocations;
 mod arm;
 mod capture;
+mod check;
 mod convert;
 mod demo;
 mod diff;
@@ -51,6 +52,7 @@ pub(crate) fn run(args: Args) -> Result<Answer, Failure> {
     let context = Context::new(args.global);
     let answer = match args.command {
         Command::Leak(args) => leak::run(&context, &args),
+        Command::Check(args) => check::run(&context, &args),
         Command::Suspects(args) => suspects::run(&context, &args),
         Command::Summary(args) => summary::run(&context, &args),
         Command::Diff(args) => diff::run(&context, &args),

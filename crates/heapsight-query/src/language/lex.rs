@@ -121,6 +121,16 @@ fn number(rest: &str, at: &mut usize) -> Result<Token, QueryError> {
     Ok(Token::Number(value))
 }
 
+/// A size as it is written in a query: `4711`, `64KiB`, `1.5 MB`. `None` for what is none.
+pub fn size(text: &str) -> Option<u64> {
+    match lex(text.trim()).ok()?.as_slice() {
+        [Lexeme { token: Token::Number(bytes), at }, _] if *at == (0..text.trim().len()) => {
+            (!text.contains('@')).then_some(*bytes)
+        }
+        _ => None,
+    }
+}
+
 /// A decimal number times a factor, as a whole number.
 fn scaled(digits: &str, factor: u64) -> Option<u64> {
     let (whole, fraction) = digits.split_once('.').unwrap_or((digits, "0"));

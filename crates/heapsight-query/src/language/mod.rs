@@ -15,6 +15,7 @@ pub use ast::{Comparison, Condition, Operator, Order, Query, Value};
 pub use error::QueryError;
 pub use evaluate::{Answer, Births, Cell, Row, asks_for_rounds, evaluate, evaluate_born};
 pub use fields::{Field, Kind};
+pub use lex::size;
 pub use parse::parse;
 
 /// Brackets and `not`s may be nested so deep.
