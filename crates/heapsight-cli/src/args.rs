@@ -5,6 +5,7 @@ pub(crate) mod check;
 pub(crate) mod explain;
 pub(crate) mod leak;
 pub(crate) mod profile;
+pub(crate) mod report;
 
 use std::path::PathBuf;
 
@@ -99,6 +100,7 @@ pub(crate) enum When {
 pub(crate) enum Command {
     Leak(leak::Leak),
     Check(check::Check),
+    Report(report::Report),
     Suspects(leak::Suspects),
     Summary(Summary),
     Diff(Diff),

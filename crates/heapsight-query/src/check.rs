@@ -97,7 +97,8 @@ impl ClassLimit {
     /// # Errors
     /// In words, if it is none.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let form = || "a limit looks like `Session<=0`: a class, then <=, < or =, then objects a round".to_owned();
+        let form =
+            || "a limit looks like `Session<=0`: a class, then <=, < or =, then objects a round".to_owned();
         let at = text.rfind(['<', '=']).ok_or_else(form)?;
         let (name, relation) = match text[..at].strip_suffix('<') {
             Some(name) if text[at..].starts_with('=') => (name, Relation::AtMost),
@@ -198,6 +199,17 @@ impl State {
     }
 }
 
+/// Growth of a known leak, for each of what can be compared.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Recorded {
+    /// Bytes that it gains now.
+    pub now: f64,
+    /// Bytes that it gained then.
+    pub then: f64,
+    /// For each of these: a request, if both times they were counted.
+    pub per: Per,
+}
+
 /// A leak against the limits.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LeakCheck {
@@ -211,8 +223,8 @@ pub struct LeakCheck {
     pub state: State,
     /// Bytes that it gains for each of what the limit is for.
     pub growth: f64,
-    /// Bytes that it gained when it was recorded, for each of what can be compared.
-    pub known: Option<(f64, Per)>,
+    /// What it gained when it was recorded, if it is known.
+    pub known: Option<Recorded>,
 }
 
 /// A class against its limit.
@@ -300,19 +312,22 @@ pub fn check(
         let fingerprint = format!("{digest:032x}:{time}");
         let growth = rates.growth(suspect, per).unwrap_or(0.0);
         let before = left.iter().position(|known| known.fingerprint == fingerprint).map(|at| left.remove(at));
-        let before = before.map(|known| match (rates.growth(suspect, Per::Request), known.per_request) {
-            (Some(now), Some(then)) => (now, then, Per::Request),
-            _ => (rates.growth(suspect, Per::Round).unwrap_or(0.0), known.per_round, Per::Round),
+        let known = before.map(|known| match (rates.growth(suspect, Per::Request), known.per_request) {
+            (Some(now), Some(then)) => Recorded { now, then, per: Per::Request },
+            _ => {
+                let now = rates.growth(suspect, Per::Round).unwrap_or(0.0);
+                Recorded { now, then: known.per_round, per: Per::Round }
+            }
         });
-        let state = match before {
+        let state = match known {
             _ if growth <= limits.growth.bytes as f64 => State::Within,
             None => State::New,
-            Some((now, then, per)) => {
+            Some(Recorded { now, then, per }) => {
                 let slack = if per == Per::Round { SLACK } else { 1.0 };
-                if now > then * (1.0 + limits.tolerance / 100.0) + slack { State::Worse } else { State::Known }
+                let most = then * (1.0 + limits.tolerance / 100.0) + slack;
+                if now > most { State::Worse } else { State::Known }
             }
         };
-        let known = before.map(|(_, then, per)| (then, per));
         leaks.push(LeakCheck { suspect: at, fingerprint, file, state, growth, known });
     }
     let classes = limits.classes.iter().enumerate();
@@ -376,7 +391,8 @@ pub fn relative(url: &str, root: &Path) -> Option<String> {
 
 fn class_check(at: usize, limit: &ClassLimit, heaps: &[Heap], code: &Code) -> ClassCheck {
     let of = |heap: &Heap| -> (u64, Option<u32>) {
-        let rows = heap.summary.iter().filter(|row| limit.is_for(&heap.classes.table[row.class as usize].name));
+        let rows =
+            heap.summary.iter().filter(|row| limit.is_for(&heap.classes.table[row.class as usize].name));
         let mut rows: Vec<_> = rows.map(|row| (row.count, row.class)).collect();
         rows.sort_unstable();
         (rows.iter().map(|row| row.0).sum(), rows.last().map(|row| row.1))
@@ -390,7 +406,13 @@ fn class_check(at: usize, limit: &ClassLimit, heaps: &[Heap], code: &Code) -> Cl
     let (first, last) = (counts.first().copied().unwrap_or(0), counts.last().copied().unwrap_or(0));
     let grown = i64::try_from(last).unwrap_or(i64::MAX) - i64::try_from(first).unwrap_or(i64::MAX);
     let rounds = heaps.len().saturating_sub(1).max(1) as i64;
-    ClassCheck { limit: at, counts, place, growth: grown as f64 / rounds as f64, failed: !limit.holds(grown, rounds) }
+    ClassCheck {
+        limit: at,
+        counts,
+        place,
+        growth: grown as f64 / rounds as f64,
+        failed: !limit.holds(grown, rounds),
+    }
 }
 
 #[cfg(test)]
@@ -410,7 +432,8 @@ mod tests {
         // Names of classes may have the signs in them.
         assert_eq!(read("a<=b<=1"), Ok(("a<=b".to_owned(), Relation::AtMost, 1)));
         assert_eq!(read("/^(Map|Set)$/<=5"), Ok(("/^(Map|Set)$/".to_owned(), Relation::AtMost, 5)));
-        for wrong in ["", "Session", "Session<=", "<=0", "Session<=x", "Session>=0", "/(/<=0", "Session<=1.5"] {
+        for wrong in ["", "Session", "Session<=", "<=0", "Session<=x", "Session>=0", "/(/<=0", "Session<=1.5"]
+        {
             assert!(read(wrong).is_err(), "{wrong}");
         }
         let limit = ClassLimit::parse("/^Se/<=0").unwrap();

@@ -15,6 +15,7 @@ pub mod leak;
 pub mod object;
 mod open;
 pub mod packages;
+pub mod portrait;
 pub mod selector;
 pub mod story;
 pub mod strings;

@@ -4,6 +4,7 @@
 
 pub mod check;
 pub mod export;
+pub mod html;
 pub mod json;
 pub mod leak;
 pub mod paint;

@@ -72,7 +72,10 @@ pub(crate) struct Files {
     /// Write a summary in Markdown; `-` prints it instead of the answer
     #[arg(long, value_name = "FILE")]
     pub(crate) markdown: Option<PathBuf>,
-    /// Add that summary to the page of the job, which GITHUB_STEP_SUMMARY names
+    /// Write a report: one HTML file with charts and tables
+    #[arg(long, value_name = "FILE.html")]
+    pub(crate) report: Option<PathBuf>,
+    /// Add the summary in Markdown to the page of the job, which GITHUB_STEP_SUMMARY names
     #[arg(long)]
     pub(crate) step_summary: bool,
 }

@@ -32,6 +32,9 @@ pub(crate) struct Leak {
     /// Leaks to print [default: 5 for people, all for programs]
     #[arg(long, value_name = "N")]
     pub(crate) top: Option<usize>,
+    /// Write a report, too: one HTML file with charts and tables
+    #[arg(long, value_name = "FILE.html")]
+    pub(crate) report: Option<PathBuf>,
 }
 
 /// Snapshots with equal work between them: of a hunt, or taken before.

@@ -69,11 +69,17 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Answer, Failure> {
         script: script.as_deref(),
     };
     if let Some(path) = &args.files.junit {
-        let clock = junit::Clock { started: started.strftime("%Y-%m-%dT%H:%M:%S").to_string(), seconds: begun.elapsed().as_secs_f64() };
+        let clock = junit::Clock {
+            started: started.strftime("%Y-%m-%dT%H:%M:%S").to_string(),
+            seconds: begun.elapsed().as_secs_f64(),
+        };
         write_file(context, path, &junit::write(&checked, &clock))?;
     }
     if let Some(path) = &args.files.sarif {
         write_file(context, path, &format!("{:#}\n", sarif::write(&checked)))?;
+    }
+    if let Some(path) = &args.files.report {
+        super::report::write_to(context.output_to(path)?, &examined)?;
     }
     if let Some(path) = &summary {
         append(path, &markdown::write(&checked))?;
@@ -99,7 +105,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Answer, Failure> {
 /// A hunt takes its time: it is not made for files that cannot be written then.
 fn refuse_what_exists(context: &Context, args: &Args) -> Result<(), Failure> {
     let files = &args.files;
-    let all = [&args.limits.write_baseline, &files.junit, &files.sarif, &files.markdown];
+    let all = [&args.limits.write_baseline, &files.junit, &files.sarif, &files.markdown, &files.report];
     let named = all.into_iter().flatten().map(PathBuf::as_path).chain(context.output_path());
     for path in named.filter(|path| *path != Path::new("-")) {
         Output::check(path, context.force())?;

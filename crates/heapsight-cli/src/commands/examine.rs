@@ -7,7 +7,7 @@ use heapsight_capture::{output::Metadata, target::Target};
 use heapsight_query::{
     code::Code,
     compare::IdCheck,
-    leak::{self, Round, Verdict},
+    leak::{self, Round, Sampled, Stack, StackFrame, Verdict},
 };
 use tempfile::TempDir;
 
@@ -15,12 +15,17 @@ use super::{
     demo,
     hunt::{self, Hunted},
 };
-use crate::{args::leak::Rounds as Args, code::code_of, context::Context, failure::Failure};
+use crate::{
+    args::leak::Rounds as Args,
+    code::{code_of, scripts},
+    context::Context,
+    failure::Failure,
+};
 
 /// Snapshots with work between them, and what they say.
 pub(super) struct Examined {
-    /// The files, oldest first; those of a hunt may be gone.
-    pub(super) files: Vec<PathBuf>,
+    /// What the files are called, oldest first; those of a hunt may be gone.
+    pub(super) names: Vec<String>,
     /// What is in them.
     pub(super) heaps: Vec<Heap>,
     /// What their side files say.
@@ -50,7 +55,7 @@ pub(super) fn examine(context: &Context, args: &Args) -> Result<Examined, Failur
     if is_hunt(args) {
         // The snapshots go when they have been looked at.
         let hunted = &hunt::hunt(context, args)?;
-        return look(context, &hunted.files, |_| hunted.rounds.clone());
+        return look(context, &hunted.files, hunted.profile.as_deref(), |_| hunted.rounds.clone());
     }
     if args.named.len() < 2 {
         return Err(Failure::new(
@@ -58,10 +63,19 @@ pub(super) fn examine(context: &Context, args: &Args) -> Result<Examined, Failur
             "give at least two of one process, oldest first; `heapsight suspects FILE` looks at one",
         ));
     }
-    let of_time = |sides: &[Option<Metadata>]| -> Vec<Round> {
-        sides.windows(2).map(|pair| Round { requests: args.requests, seconds: seconds(pair) }).collect()
-    };
-    look(context, &args.named, of_time)
+    compare(context, &args.named, args.profile.as_deref(), args.requests)
+}
+
+/// Opens snapshots that were taken before, of which there may be one only.
+pub(super) fn compare(
+    context: &Context,
+    files: &[PathBuf],
+    profile: Option<&Path>,
+    requests: Option<u64>,
+) -> Result<Examined, Failure> {
+    look(context, files, profile, |sides| {
+        sides.windows(2).map(|pair| Round { requests, seconds: seconds(pair) }).collect()
+    })
 }
 
 /// Hunts in a server of our own; without Node.js, in snapshots of it.
@@ -74,15 +88,14 @@ fn demonstrate(context: &Context, args: &Args) -> Result<Examined, Failure> {
         args.command.clone_from(&server.command);
         args.hunt.wait_for = Some(server.url.clone());
         args.hunt.load = Some(server.url.clone());
-        let Hunted { files, rounds, .. } = &hunt::hunt(context, &args)?;
-        let mut examined = look(context, files, |_| rounds.clone())?;
-        examined._folder = Some(server.folder);
-        return Ok(examined);
+        let Hunted { files, rounds, profile, .. } = &hunt::hunt(context, &args)?;
+        let examined = look(context, files, profile.as_deref(), |_| rounds.clone())?;
+        return Ok(Examined { _folder: Some(server.folder), ..examined });
     }
     context.note("there is no `node` on the PATH: looking at snapshots that were taken of the server of the demonstration");
     let (files, _folder) = demo::snapshots()?;
     let rounds = vec![Round { requests: Some(requests), seconds: None }; files.len() - 1];
-    look(context, &files, |_| rounds)
+    look(context, &files, None, |_| rounds)
 }
 
 /// Whether the words name a program instead of files.
@@ -97,6 +110,7 @@ fn is_hunt(args: &Args) -> bool {
 fn look(
     context: &Context,
     files: &[PathBuf],
+    profile: Option<&Path>,
     rounds: impl FnOnce(&[Option<Metadata>]) -> Vec<Round>,
 ) -> Result<Examined, Failure> {
     let sides: Vec<Option<Metadata>> = files.iter().map(|path| Metadata::of(path).ok().flatten()).collect();
@@ -111,9 +125,34 @@ fn look(
         (Some(path), Some(heap)) => code_of(path, heap),
         _ => Code::none(),
     };
-    let verdict = leak::leak(&heaps, &rounds, &code, ids_fit(&sides, &heaps));
+    let sampled = profile.map_or_else(|| Ok(Sampled::default()), sampled)?;
+    let verdict = leak::leak_sampled(&heaps, &rounds, &code, ids_fit(&sides, &heaps), &sampled);
     let program = sides.iter().flatten().next_back().map(program).unwrap_or_default();
-    Ok(Examined { files: files.to_vec(), heaps, sides, code, verdict, program, _folder: None })
+    let names = files.iter().map(|path| called(path)).collect();
+    Ok(Examined { names, heaps, sides, code, verdict, program, _folder: None })
+}
+
+/// The stacks of a sampling profile.
+fn sampled(path: &Path) -> Result<Sampled, Failure> {
+    let profile = super::profile::read(path)?;
+    let nodes = 0..profile.nodes.len();
+    let stacks = nodes.filter(|&node| profile.nodes.self_size[node] > 0).map(|node| Stack {
+        frames: profile.stack(node as u32).map(frame).collect(),
+        size: profile.nodes.self_size[node],
+        count: profile.nodes.self_count[node],
+    });
+    let known = Metadata::of(path).ok().flatten().map(scripts).unwrap_or_default();
+    Ok(Sampled::new(stacks.collect(), known))
+}
+
+fn frame(frame: heapsight_profile::Frame<'_>) -> StackFrame {
+    let number = |n: i32| u32::try_from(n).unwrap_or(0);
+    StackFrame {
+        name: frame.name.to_owned(),
+        url: frame.url.to_owned(),
+        line: number(frame.line),
+        column: number(frame.column),
+    }
 }
 
 /// Whether object ids mean the same objects: as the side files say, and else as the ids look.
@@ -131,8 +170,13 @@ fn seconds(pair: &[Option<Metadata>]) -> Option<f64> {
     (seconds > 0.0).then_some(seconds)
 }
 
+/// A file without its folders.
+fn called(path: &Path) -> String {
+    path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned())
+}
+
 /// `server.js (pid 4711, Node.js 22.23.3)`.
-pub(super) fn program(side: &Metadata) -> String {
+fn program(side: &Metadata) -> String {
     let script =
         side.process.script.as_deref().or(side.process.executable.as_deref()).unwrap_or("the process");
     let script = Path::new(script).file_name().map_or(script.into(), |name| name.to_string_lossy());

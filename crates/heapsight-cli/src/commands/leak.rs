@@ -7,13 +7,21 @@ use super::{
     examine::{Examined, examine},
     write,
 };
-use crate::{Answer, args::leak::Leak as Args, context::Context, failure::Failure};
+use crate::{Answer, args::leak::Leak as Args, context::Context, failure::Failure, output::Output};
 
 /// Leaks that a person wants to see at first.
 const MOST: usize = 5;
 
 pub(super) fn run(context: &Context, args: &Args) -> Result<Answer, Failure> {
-    let Examined { verdict, program, .. } = &examine(context, &args.rounds)?;
+    if let Some(path) = &args.report {
+        // Before a hunt, which takes its time.
+        Output::check(path, context.force())?;
+    }
+    let examined = examine(context, &args.rounds)?;
+    if let Some(path) = &args.report {
+        super::report::write_to(context.output_to(path)?, &examined)?;
+    }
+    let Examined { verdict, program, .. } = &examined;
     let subject = Subject { program: program.clone(), full: args.full };
     write(
         context,

@@ -17,6 +17,7 @@ mod packages;
 mod profile;
 mod ps;
 mod query;
+mod report;
 mod retainers;
 mod sample;
 mod search;
@@ -53,6 +54,7 @@ pub(crate) fn run(args: Args) -> Result<Answer, Failure> {
     let answer = match args.command {
         Command::Leak(args) => leak::run(&context, &args),
         Command::Check(args) => check::run(&context, &args),
+        Command::Report(args) => report::run(&context, &args),
         Command::Suspects(args) => suspects::run(&context, &args),
         Command::Summary(args) => summary::run(&context, &args),
         Command::Diff(args) => diff::run(&context, &args),

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "tests fail loudly")]
 
 mod cache;
+mod check;
 mod commands;
 mod errors;
 mod mcp;

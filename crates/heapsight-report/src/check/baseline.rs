@@ -22,7 +22,7 @@ pub(super) fn known(leak: &Known) -> Value {
         "title": leak.title,
         "file": leak.file,
         "fingerprint": leak.fingerprint,
-        "growth_per_round": leak.per_round.round(),
+        "growth_per_round": leak.per_round.round() as u64,
         "growth_per_request": leak.per_request.map(|bytes| (bytes * 10.0).round() / 10.0),
     })
 }
@@ -42,22 +42,19 @@ pub fn read(text: &str) -> Result<Vec<Known>, String> {
         None => return Err("it has no version".to_owned()),
     }
     let leaks = value["leaks"].as_array().ok_or("it has no list of leaks")?;
-    leaks
-        .iter()
-        .enumerate()
-        .map(|(at, leak)| {
-            let word = |name: &str| leak[name].as_str().map(str::to_owned);
-            let number = |name: &str| leak[name].as_f64().filter(|n| n.is_finite() && *n >= 0.0);
-            Some(Known {
-                fingerprint: word("fingerprint")?,
-                title: word("title").unwrap_or_default(),
-                file: word("file"),
-                per_round: number("growth_per_round")?,
-                per_request: number("growth_per_request"),
-            })
-            .ok_or_else(|| format!("leak {} has no fingerprint or no growth", at + 1))
+    let known = |leak: &Value| {
+        let word = |name: &str| leak[name].as_str().map(str::to_owned);
+        let number = |name: &str| leak[name].as_f64().filter(|n| n.is_finite() && *n >= 0.0);
+        Some(Known {
+            fingerprint: word("fingerprint")?,
+            title: word("title").unwrap_or_default(),
+            file: word("file"),
+            per_round: number("growth_per_round")?,
+            per_request: number("growth_per_request"),
         })
-        .collect()
+    };
+    let wrong = |at: usize| format!("leak {} has no fingerprint or no growth", at + 1);
+    leaks.iter().enumerate().map(|(at, leak)| known(leak).ok_or_else(|| wrong(at))).collect()
 }
 
 #[cfg(test)]

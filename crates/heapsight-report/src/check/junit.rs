@@ -21,9 +21,13 @@ pub fn write(checked: &Checked<'_>, clock: &Clock) -> String {
     let failures = checked.check.failures();
     let skipped = items.iter().filter(|item| item.status == Status::Known).count();
     let seconds = format!("{:.3}", clock.seconds);
-    let sums = format!("tests=\"{tests}\" failures=\"{failures}\" errors=\"0\" skipped=\"{skipped}\" time=\"{seconds}\"");
+    let sums = format!(
+        "tests=\"{tests}\" failures=\"{failures}\" errors=\"0\" skipped=\"{skipped}\" time=\"{seconds}\""
+    );
     let mut out = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n".to_owned();
-    out += &format!("<testsuites name=\"heapsight\" tests=\"{tests}\" failures=\"{failures}\" errors=\"0\" time=\"{seconds}\">\n");
+    out += &format!(
+        "<testsuites name=\"heapsight\" tests=\"{tests}\" failures=\"{failures}\" errors=\"0\" time=\"{seconds}\">\n"
+    );
     out += &format!(
         "  <testsuite name=\"heapsight check\" timestamp=\"{}\" hostname=\"localhost\" {sums}>\n    <properties>\n",
         escape(&clock.started)
@@ -56,10 +60,9 @@ fn case(item: &Item) -> String {
     let open = format!("    <testcase classname=\"{class}\" name=\"{}\" time=\"0\"", escape(&name));
     match item.status {
         Status::Passed => format!("{open}/>\n"),
-        Status::Known => format!(
-            "{open}>\n      <skipped message=\"{}\"/>\n    </testcase>\n",
-            escape(&item.message)
-        ),
+        Status::Known => {
+            format!("{open}>\n      <skipped message=\"{}\"/>\n    </testcase>\n", escape(&item.message))
+        }
         Status::Failed => format!(
             "{open}>\n      <failure type=\"{}\" message=\"{}\">{}</failure>\n    </testcase>\n",
             item.rule.id(),

@@ -37,7 +37,10 @@ pub fn write(checked: &Checked<'_>) -> String {
         out += &details(item);
     }
     for known in &checked.check.gone {
-        out += &format!("- {} is recorded as known and was not found\n", cell(&crate::paint::plain(&known.title)));
+        out += &format!(
+            "- {} is recorded as known and was not found\n",
+            cell(&crate::paint::plain(&known.title))
+        );
     }
     out
 }
@@ -47,7 +50,10 @@ fn details(item: &Item) -> String {
     // Longer than any row of grave accents in it.
     let fence = "`".repeat(longest(body, '`').max(2) + 1);
     let summary = format!("{}: {}", item.title, item.growth);
-    format!("<details><summary>{}</summary>\n\n{fence}text\n{body}\n{fence}\n\n</details>\n\n", html(&summary))
+    format!(
+        "<details><summary>{}</summary>\n\n{fence}text\n{body}\n{fence}\n\n</details>\n\n",
+        html(&summary)
+    )
 }
 
 /// Words among Markdown.
@@ -100,7 +106,10 @@ mod tests {
     fn names_stay_names() {
         assert_eq!(cell("a|b`c"), "``a\\|b`c``");
         assert_eq!(cell("`"), "`` ` ``");
-        assert_eq!(text("<img src=x onerror=y> *a* [b](c)"), "&lt;img src=x onerror=y&gt; \\*a\\* \\[b\\](c)");
+        assert_eq!(
+            text("<img src=x onerror=y> *a* [b](c)"),
+            "&lt;img src=x onerror=y&gt; \\*a\\* \\[b\\](c)"
+        );
         assert_eq!(html("<b>\n"), "&lt;b&gt; ");
     }
 }

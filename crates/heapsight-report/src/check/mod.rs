@@ -16,6 +16,7 @@ use heapsight_query::{
     leak::Verdict,
 };
 use serde_json::{Value, json};
+use unicode_width::UnicodeWidthStr;
 
 use crate::{
     json::place,
@@ -28,6 +29,9 @@ use crate::{
 
 /// Columns of the details in files that have no width.
 const WIDTH: usize = 110;
+
+/// Columns of a name in the list.
+const NAME: usize = 60;
 
 /// A verdict that was judged.
 #[derive(Clone, Copy, Debug)]
@@ -58,7 +62,8 @@ impl Checked<'_> {
         let result = match (failures, all) {
             (0, 0) => "check passed: no leak found".to_owned(),
             (0, _) => "check passed".to_owned(),
-            (_, _) => format!("check failed: {failures} of {}", number_of(all as u64, "check", "checks")),
+            (_, 1) => "check failed".to_owned(),
+            _ => format!("check failed: {failures} of {all}"),
         };
         let program = &self.subject.program;
         let within = if program.is_empty() { String::new() } else { format!(" in {}", plain(program)) };
@@ -81,16 +86,18 @@ impl Checked<'_> {
 
     fn leak_item(&self, leak: &LeakCheck) -> Option<Item> {
         let suspect = self.verdict.suspects.get(leak.suspect)?;
-        let limit = self.limits.growth;
-        let a = limit.per.name();
-        let growth = format!("{} a {a}", signed_bytes(leak.growth.round() as i64));
-        let before =
-            leak.known.map(|(then, per)| format!("{} a {}", signed_bytes(then.round() as i64), per.name()));
-        let (status, limit) = match (leak.state, &before) {
-            (State::Worse, Some(before)) => (Status::Failed, format!("{before}, as recorded")),
-            (State::Known, Some(before)) => (Status::Known, format!("{before}, as recorded")),
-            (State::Within, _) => (Status::Passed, format!("{} a {a}", bytes(limit.bytes))),
-            _ => (Status::Failed, format!("{} a {a}", bytes(limit.bytes))),
+        let max = self.limits.growth;
+        let rate = |n: f64, per: Per| format!("{} a {}", signed_bytes(n.round() as i64), per.name());
+        let (growth, limit) = match (leak.state, leak.known) {
+            (State::Worse | State::Known, Some(known)) => {
+                (rate(known.now, known.per), format!("{}, as recorded", rate(known.then, known.per)))
+            }
+            _ => (rate(leak.growth, max.per), format!("{} a {}", bytes(max.bytes), max.per.name())),
+        };
+        let status = match leak.state {
+            State::New | State::Worse => Status::Failed,
+            State::Known => Status::Known,
+            State::Within => Status::Passed,
         };
         let place = suspect.place.as_ref().map(|placed| placed.place.clone());
         let title = plain(&suspect.title);
@@ -221,14 +228,17 @@ pub fn text(checked: &Checked<'_>, most: usize, style: Style) -> String {
     if !items.is_empty() {
         out.push('\n');
     }
+    let what = |item: &Item| cut(&format!("{} {}", item.rule.name(), item.title), NAME);
+    let width = items.iter().map(|item| what(item).width()).max().unwrap_or(0);
     for item in &items {
         let word = match item.status {
             Status::Failed => paint.red("FAIL "),
             Status::Known => paint.dim("known"),
             Status::Passed => paint.green("ok   "),
         };
-        let what = format!("{} {}", item.rule.name(), item.title);
-        out += &format!("  {word}  {}  {}; limit {}\n", paint.bold(&cut(&what, 60)), item.growth, item.limit);
+        let name = what(item);
+        let space = " ".repeat(width - name.width());
+        out += &format!("  {word}  {}{space}  {}; limit {}\n", paint.bold(&name), item.growth, item.limit);
         if item.loud {
             out += &paint.dim(&format!("         {}\n", item.details));
             if !item.location().is_empty() {
@@ -303,8 +313,8 @@ pub fn json(checked: &Checked<'_>) -> Value {
                 "fingerprint": leak.fingerprint,
                 "file": leak.file,
                 "growth": leak.growth,
-                "known_growth": leak.known.map(|(then, _)| then),
-                "known_growth_per": leak.known.map(|(_, per)| per.name()),
+                "known_growth": leak.known.map(|known| known.then),
+                "known_growth_per": leak.known.map(|known| known.per.name()),
             });
             if let (Some(fields), Value::Object(suspect)) =
                 (value.as_object_mut(), suspect_json(leak.suspect + 1, suspect))

@@ -3,8 +3,6 @@
 //! Files in the working folder are relative to it (`%SRCROOT%`), so that an alert stands beside the line in the repository.
 //! The fingerprint of a result says nothing of lines and sizes: it stays the same while the program around it changes.
 
-use std::fmt::Write as _;
-
 use heapsight_query::code::Place;
 use serde_json::{Value, json};
 
@@ -121,13 +119,10 @@ fn encode(path: &str) -> String {
     let mut out = String::with_capacity(path.len());
     for byte in path.bytes() {
         match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => out.push(char::from(byte)),
-            b'/' | b'-' | b'.' | b'_' | b'~' | b':' | b'@' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*'
-            | b'+' | b',' | b';' | b'=' => out.push(char::from(byte)),
-            _ => {
-                // A string takes everything.
-                let _ = write!(out, "%{byte:02X}");
+            byte if byte.is_ascii_alphanumeric() || b"/-._~:@!$&'()*+,;=".contains(&byte) => {
+                out.push(char::from(byte));
             }
+            byte => out += &format!("%{byte:02X}"),
         }
     }
     out
