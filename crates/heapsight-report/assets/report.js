@@ -159,7 +159,7 @@
 
   /** Bars side by side with their values above them. */
   function bars(values, form) {
-    const width = 60, height = 64, top = 16, most = Math.max(1, ...values);
+    const width = 60, height = 48, top = 16, most = Math.max(1, ...values);
     const chart = svg("svg", { viewBox: `0 0 ${values.length * width} ${height + top}`, role: "img", "aria-label": values.map(form).join(", ") });
     chart.style.maxWidth = values.length * width * 1.15 + "px";
     values.forEach((value, at) => {
@@ -176,9 +176,10 @@
   /** The size of the heap from snapshot to snapshot, from zero on, what was there before set apart from what came. */
   function heap_chart() {
     const totals = sittings.map((s) => s.total);
-    const most = Math.max(...totals), width = 640, height = 210, left = 8, bottom = 26, top = 24;
+    const most = Math.max(...totals), width = Math.max(260, Math.min(640, main.clientWidth - 80)), height = 210, left = 8, bottom = 26, top = 24;
     const step = (width - left * 2) / totals.length, wide = Math.min(76, step * 0.62), tall = height - bottom - top;
     const chart = svg("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": "Size of the heap: " + totals.map(bytes).join(", ") });
+    chart.style.maxWidth = width + "px";
     chart.append(svg("line", { class: "axis", x1: left, x2: width - left, y1: height - bottom, y2: height - bottom }));
     totals.forEach((total, at) => {
       const x = left + step * (at + 0.5), scale = tall / most;
@@ -190,7 +191,7 @@
         svg("text", { class: "value", x, y: y - old - grown - 8, "text-anchor": "middle" }, bytes(total)),
         svg("text", { x, y: height - 8, "text-anchor": "middle" }, labels[at]));
     });
-    return el("figure.panel", null, el("figcaption", null, "Size of the heap; the darker part was not there before"), chart);
+    return el("figure.panel", null, el("figcaption", null, "Size of the heap; in the stronger colour what it gained"), chart);
   }
 
   function growth() {
@@ -203,8 +204,10 @@
       { label: "Size", value: (row) => row[3], show: (row) => signed(row[3], bytes) },
       { label: "Objects", value: (row) => row[2], show: (row) => signed(row[2], count) },
     ];
-    labels.forEach((label, at) => columns.push({ label, value: (row) => row[1][at], show: (row) => count(row[1][at]), minor: true }));
-    columns.push({ label: "Every time", value: (row) => (row[4] ? 1 : 0), show: (row) => (row[4] ? "yes" : ""), minor: true });
+    labels.forEach((label, at) => columns.push({
+      label, value: (row) => row[1][at], show: (row) => count(row[1][at]), minor: true, middle: at > 0 && at + 1 < labels.length,
+    }));
+    columns.push({ label: "Every time", value: (row) => (row[4] ? 1 : 0), show: (row) => (row[4] ? "yes" : ""), minor: true, middle: true });
     const box = table({ id: "growth-table", rows: data.growth, columns, sort: 1 });
     box.style.marginTop = "14px";
     main.lastChild.append(box);
@@ -224,7 +227,8 @@
         piece.style.flex = part + " 1 0";
         track.append(piece);
       });
-      stack.append(el("span.soft", null, sittings.length > 1 ? labels[at] : "heap"), track, el("span.num", null, bytes(s.total)));
+      stack.append(el("div.bar-row", null, el("span.soft", null, sittings.length > 1 ? labels[at] : "heap"),
+        el("span.num", null, bytes(s.total)), el("div", null, track)));
     });
     const legend = el("ul.legend");
     KINDS.forEach((kind, k) => {
@@ -232,7 +236,7 @@
       legend.append(el("li", null, el("i.k" + SHADES[k]), el("span", null, kind),
         el("span.num", null, bytes(last.parts[k])), el("span.num.soft", null, percent(last.parts[k], last.total))));
     });
-    section("bytes", "Where the bytes are", sittings.length > 1 ? "The list is of the last snapshot" : "", el("div.panel", null, stack, legend));
+    section("bytes", "Statistics", sittings.length > 1 ? "The list is of the last snapshot" : "", el("div.panel", null, stack, legend));
   }
 
   // ---- the map of the dominator tree
@@ -329,11 +333,12 @@
       draw(map, node, map.clientWidth || box.width, map.clientHeight || box.height, 1, path);
       const more = path.length > 1 && node[COUNT] === 1 ? " @" + node[ID] : "";
       about.textContent = (path.length > 1 ? label(node) + more : "The whole heap") + " retains " + bytes(node[RETAINED])
-        + " (" + percent(node[RETAINED], data.tree_size) + " of what is reachable); " + bytes(node[SELF]) + " of it " + (node[COUNT] > 1 ? "themselves" : "itself");
+        + (path.length > 1 ? " (" + percent(node[RETAINED], data.tree_size) + ")" : "")
+        + (node[SELF] > 0 ? "; " + bytes(node[SELF]) + " of it " + (node[COUNT] > 1 ? "themselves" : "itself") : "");
     }
     map.addEventListener("pointerleave", () => { tip.hidden = true; });
     map.addEventListener("keydown", (event) => { if (event.key === "Escape" && path.length > 1) zoom(path.slice(0, -1)); });
-    section("map", "What keeps what alive", "The dominator tree: what stands inside of something would be freed with it. A click goes in, the path above the map out",
+    section("map", "Dominator tree", "What stands inside of something would be freed with it. A click goes in, the path above the map out",
       el("div.panel", null, crumbs, map, about));
     zoom(path);
     let width = map.clientWidth;
@@ -368,15 +373,17 @@
     const body = el("tbody");
     const note = el("span.soft");
     const more = el("button.quiet.more", { type: "button", on: { click: () => { shown += MORE_ROWS; fill(); } } });
+    // On narrow screens.
+    const hidden = (column) => (column.minor ? ".minor" : "") + (column.middle ? ".middle" : "");
     const heads = columns.map((column, at) => {
       const button = el("button", { type: "button", on: { click: () => {
         order = { by: at, down: order.by === at ? !order.down : !column.text };
         fill();
       } } }, column.label);
-      return el("th" + (column.text ? "" : ".n") + (column.minor ? ".minor" : ""), { scope: "col" }, button);
+      return el("th" + (column.text ? "" : ".n") + hidden(column), { scope: "col" }, button);
     });
     function cell(column, row) {
-      const minor = column.minor ? ".minor" : "";
+      const minor = hidden(column);
       if (column.text) return el("td" + minor, null, column.prose ? column.text(row) : name(column.text(row) || "(empty)"));
       if (column.share) {
         const [part, whole] = column.share(row), bar = el("b");
@@ -427,7 +434,7 @@
   }
   function strings() {
     if (!data.strings.length) return;
-    section("strings", "Equal strings", "Keeping one of each would save " + bytes(data.wasted)
+    section("strings", "Duplicate strings", "Keeping one of each would save " + bytes(data.wasted)
       + (data.string_count > data.strings.length ? "; the first " + data.strings.length + " of " + count(data.string_count) : ""),
       table({
         id: "string-table", rows: data.strings, sort: 3,

@@ -12,4 +12,5 @@ mod matrix;
 mod programs;
 mod recordings;
 mod repeated;
+mod reports;
 mod surroundings;
