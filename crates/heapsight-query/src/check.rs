@@ -312,12 +312,12 @@ pub fn check(
         let fingerprint = format!("{digest:032x}:{time}");
         let growth = rates.growth(suspect, per).unwrap_or(0.0);
         let before = left.iter().position(|known| known.fingerprint == fingerprint).map(|at| left.remove(at));
-        let known = before.map(|known| match (rates.growth(suspect, Per::Request), known.per_request) {
-            (Some(now), Some(then)) => Recorded { now, then, per: Per::Request },
-            _ => {
-                let now = rates.growth(suspect, Per::Round).unwrap_or(0.0);
-                Recorded { now, then: known.per_round, per: Per::Round }
-            }
+        let known = before.map(|known| {
+            let a_request = rates.growth(suspect, Per::Request).zip(known.per_request);
+            let a_round = (rates.growth(suspect, Per::Round).unwrap_or(0.0), known.per_round);
+            let per = if a_request.is_some() { Per::Request } else { Per::Round };
+            let (now, then) = a_request.unwrap_or(a_round);
+            Recorded { now, then, per }
         });
         let state = match known {
             _ if growth <= limits.growth.bytes as f64 => State::Within,
@@ -417,7 +417,6 @@ fn class_check(at: usize, limit: &ClassLimit, heaps: &[Heap], code: &Code) -> Cl
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests fail loudly")]
     use super::*;
 
     #[test]

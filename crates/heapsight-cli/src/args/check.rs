@@ -100,7 +100,6 @@ fn tolerance(text: &str) -> Result<f64, String> {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests fail loudly")]
     use super::*;
 
     #[test]

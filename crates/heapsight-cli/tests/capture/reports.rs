@@ -89,8 +89,14 @@ impl Browser {
     /// Nothing went wrong, nothing was asked for, nothing is there that was not in the file's template.
     fn is_quiet(&mut self) {
         assert_eq!(self.ask("wrong"), json!([]));
-        assert_eq!(self.ask("performance.getEntriesByType('resource').map((entry) => entry.name)"), json!([]));
-        assert_eq!(self.ask("document.querySelectorAll('img, iframe, link, object, embed, [src]').length"), 0);
+        assert_eq!(
+            self.ask("performance.getEntriesByType('resource').map((entry) => entry.name)"),
+            json!([])
+        );
+        assert_eq!(
+            self.ask("document.querySelectorAll('img, iframe, link, object, embed, [src]').length"),
+            0
+        );
         assert_eq!(self.ask("document.querySelectorAll('script').length"), 2);
     }
 }
@@ -164,7 +170,8 @@ fn a_report_works_in_a_browser() {
 
     // The watch sees what a page should not do, and the policy stops it.
     browser.ask("document.body.append(Object.assign(new Image(), { src: 'http://127.0.0.1:9/x.png' }))");
-    browser.ask("document.body.append(Object.assign(document.createElement('script'), { text: 'owned = 1' }))");
+    browser
+        .ask("document.body.append(Object.assign(document.createElement('script'), { text: 'owned = 1' }))");
     let stopped = until("the policy has stopped them", || {
         let wrong = browser.ask("wrong.filter((what) => what.startsWith('policy'))");
         (wrong.as_array().unwrap().len() == 2).then_some(wrong)
@@ -213,7 +220,10 @@ fn names_stay_names_in_a_report() {
     let strings = browser.column("string-table", 1);
     assert!(HOSTILE[..3].iter().all(|name| strings.contains(&(*name).to_owned())), "{strings:?}");
     assert_eq!(browser.ask("typeof owned"), "undefined");
-    assert_eq!(browser.ask("document.querySelectorAll('b').length"), browser.ask("document.querySelectorAll('.tag > b, .share b').length"));
+    assert_eq!(
+        browser.ask("document.querySelectorAll('b').length"),
+        browser.ask("document.querySelectorAll('.tag > b, .share b').length")
+    );
 
     // In the other forms, too.
     for (option, file) in [("--junit", "a.xml"), ("--sarif", "a.sarif"), ("--markdown", "a.md")] {

@@ -59,7 +59,6 @@ pub fn read(text: &str) -> Result<Vec<Known>, String> {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests fail loudly")]
     use super::*;
 
     #[test]

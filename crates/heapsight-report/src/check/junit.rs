@@ -1,6 +1,6 @@
 //! The answer as JUnit XML: one test case for each leak and for each limit of a class.
 //!
-//! The layout is the strict one of the JUnit task of Apache Ant, with the attributes that Jenkins, GitLab and others read.
+//! The layout is that of the schema of Jenkins (`junit-10.xsd` of its xunit plugin), which GitLab and others read, too.
 
 use super::{Checked, Item, Rule, Status};
 
