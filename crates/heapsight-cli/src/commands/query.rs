@@ -5,7 +5,7 @@ use heapsight_capture::output::Metadata;
 use heapsight_query::language::{self, Births};
 use heapsight_report::query;
 
-use super::{Forms, leak::ids_fit, write};
+use super::{Forms, examine::ids_fit, write};
 use crate::{Answer, args::explain::Query as Args, code::code_of, context::Context, failure::Failure};
 
 pub(super) fn run(context: &Context, args: &Args) -> Result<Answer, Failure> {

@@ -70,6 +70,11 @@ impl Checked<'_> {
         format!("{result}{within}, {}", rounds(self.verdict))
     }
 
+    /// Requests of all rounds, if they were counted.
+    fn requests(&self) -> Option<u64> {
+        self.verdict.rounds.iter().map(|round| round.requests).sum()
+    }
+
     /// The size of the heap in the first and in the last snapshot.
     fn heap(&self) -> Option<String> {
         let (first, last) = (*self.verdict.totals.first()?, *self.verdict.totals.last()?);
@@ -110,7 +115,7 @@ impl Checked<'_> {
         Some(Item {
             rule: Rule::Leak,
             message: format!("{said}: {title} gains {growth}; the limit is {limit}"),
-            details: suspect_text(leak.suspect + 1, suspect, self.subject, plain_style),
+            details: suspect_text(leak.suspect + 1, suspect, self.requests(), self.subject, plain_style),
             loud: false,
             title,
             status,
@@ -254,7 +259,7 @@ pub fn text(checked: &Checked<'_>, most: usize, style: Style) -> String {
     for leak in failed.iter().take(most) {
         if let Some(suspect) = checked.verdict.suspects.get(leak.suspect) {
             out.push('\n');
-            out += &suspect_text(leak.suspect + 1, suspect, checked.subject, style);
+            out += &suspect_text(leak.suspect + 1, suspect, checked.requests(), checked.subject, style);
         }
     }
     if failed.len() > most {
