@@ -83,8 +83,10 @@
     fact("Objects", count(last.nodes));
     fact("References", count(last.edges));
     fact("Classes", count(data.class_count));
-    main.append(el("div.title", null, el("h1", null, heading),
-      el("p", null, files, time ? ", taken " + time : ""), facts));
+    const when = time && time.replace(/^([-\d]+)T([:\d]+)(?:\.\d+)?Z$/, "$1 $2 UTC");
+    // A name that stands in the heading is not said again.
+    const about = [heading.endsWith(files) ? "" : files, when ? "taken " + when : ""].filter((part) => part).join(", ");
+    main.append(el("div.title", null, el("h1", null, heading), about ? el("p", null, about) : null, facts));
   }
 
   function place(at) {
@@ -305,13 +307,14 @@
         const cell = first && can
           ? el("button.cell.l1", { type: "button", "aria-label": said(piece), on: { click: () => zoom([...way, piece.node]) } })
           : el("div.cell.l" + level + (piece.rest ? ".rest" : ""));
-        Object.assign(cell.style, { left: x + "px", top: y + "px", width: width + "px", height: height + "px" });
+        // In parts of the whole, so that paper may be narrower than the screen.
+        Object.assign(cell.style, { left: x * 100 / w + "%", top: y * 100 / h + "%", width: width * 100 / w + "%", height: height * 100 / h + "%" });
         cell.addEventListener("pointermove", (event) => { event.stopPropagation(); point(event, piece); });
         const tagged = width > 34 && height > 17;
         if (tagged) cell.append(el("span.tag", null, el("b", null, piece.label), width > 110 ? el("span", null, bytes(piece.size)) : null));
         if (can && level < 3 && width > 46 && height > 44) {
           const inner = el("div.cell.l" + (level + 1));
-          Object.assign(inner.style, { left: "3px", top: "19px", width: width - 8 + "px", height: height - 24 + "px", border: "0", background: "none" });
+          Object.assign(inner.style, { left: "3px", top: "19px", right: "3px", bottom: "3px", border: "0", background: "none" });
           draw(inner, piece.node, width - 8, height - 24, level + 1, [...way, piece.node]);
           cell.append(inner);
         }

@@ -1,6 +1,6 @@
 //! `heapsight leak` in running programs.
 
-use std::{fs, path::Path, process::Command};
+use std::{fs, net::TcpListener, path::Path, process::Command};
 
 use heapsight_testkit::runtimes;
 use serde_json::Value;
@@ -98,4 +98,43 @@ fn a_hunt_that_cannot_be_says_why() {
     cli.fails(&["leak", &target, "--load", &broken, "-n", "5", "--timeout", "2s"], &["status 500"]);
     cli.fails(&["leak", "one.heapsnapshot"], &["one snapshot does not show what grows"]);
     program.is_as_before();
+}
+
+/// The server of the demonstration in the working folder, with other numbers of process, port and objects each time.
+#[test]
+fn a_gate_knows_a_leak_again_and_points_into_the_working_folder() {
+    let cli = Cli::new();
+    for name in ["server.js", "store.js"] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("demo").join(name);
+        fs::copy(path, cli.path().join(name)).unwrap();
+    }
+    let check = |major: u32, options: &[&str]| {
+        let free = TcpListener::bind(("127.0.0.1", 0)).and_then(|listener| listener.local_addr());
+        let port = free.unwrap().port().to_string();
+        let (url, node) = (format!("http://127.0.0.1:{port}/"), runtimes::node(major));
+        let hunt = ["check", "--load", &url, "-n", "60", "--rounds", "2", "--json"];
+        let program = ["--", node.to_str().unwrap(), "server.js", &port];
+        run(&cli, &mut cli.command(&[&hunt[..], options, &program[..]].concat()))
+    };
+    let first = check(22, &["--sarif", "first.sarif", "--report", "first.html"]);
+    assert_eq!(first.code(), Some(1), "{first:?}");
+    let answer: Value = serde_json::from_str(&first.out).unwrap();
+    let leak = &answer["leaks"][0];
+    assert_eq!((&leak["state"], &leak["file"]), (&"new".into(), &"store.js".into()), "{leak:#}");
+    let sarif = fs::read_to_string(cli.path().join("first.sarif")).unwrap();
+    let sarif: Value = serde_json::from_str(&sarif).unwrap();
+    let place = &sarif["runs"][0]["results"][0]["locations"][0]["physicalLocation"];
+    assert_eq!(place["artifactLocation"], serde_json::json!({"uri": "store.js", "uriBaseId": "%SRCROOT%"}));
+    let line = place["region"]["startLine"].as_u64().unwrap() as usize;
+    let text = fs::read_to_string(cli.path().join("store.js")).unwrap();
+    assert!(text.lines().nth(line - 1).unwrap().contains("class MemoryStore"), "line {line}");
+    assert!(fs::metadata(cli.path().join("first.html")).unwrap().len() > 50_000);
+
+    let recorded = check(22, &["--write-baseline", "leaks.json"]);
+    assert_eq!(recorded.code(), Some(0), "{recorded:?}");
+    // Other versions of Node.js need other bytes for the same.
+    let known = check(24, &["--baseline", "leaks.json", "--tolerance", "100"]);
+    assert_eq!(known.code(), Some(0), "{known:?}");
+    let answer: Value = serde_json::from_str(&known.out).unwrap();
+    assert_eq!(answer["leaks"][0]["state"], "known", "{answer:#}");
 }
