@@ -5,6 +5,8 @@
   const KINDS = ["Objects", "Code", "Strings", "Arrays", "Buffers", "Other native memory", "The engine's own"];
   // Shades of the accent for what a program makes, greys for the rest.
   const SHADES = [0, 3, 1, 2, 4, 5, 6];
+  // Levels of the dominator tree that are drawn at a time.
+  const LEVELS = 4;
   const FIRST_ROWS = 25;
   const MORE_ROWS = 100;
 
@@ -312,7 +314,7 @@
         cell.addEventListener("pointermove", (event) => { event.stopPropagation(); point(event, piece); });
         const tagged = width > 34 && height > 17;
         if (tagged) cell.append(el("span.tag", null, el("b", null, piece.label), width > 110 ? el("span", null, bytes(piece.size)) : null));
-        if (can && level < 3 && width > 46 && height > 44) {
+        if (can && level < LEVELS && width > 46 && height > 44) {
           const inner = el("div.cell.l" + (level + 1));
           Object.assign(inner.style, { left: "3px", top: "19px", right: "3px", bottom: "3px", border: "0", background: "none" });
           draw(inner, piece.node, width - 8, height - 24, level + 1, [...way, piece.node]);

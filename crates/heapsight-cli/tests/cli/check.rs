@@ -48,6 +48,7 @@ fn what_is_said() {
     assert_snapshot!("check_markdown", show(&run(&cli, &[&CLASSES[..], &["--markdown", "-"]].concat())));
     assert_snapshot!("check_table", show(&run(&cli, &[&CLASSES[..], &["--format", "csv"]].concat())));
     assert_snapshot!("help_check", cli.shown(&["check", "--help"]));
+    assert_snapshot!("help_report", cli.shown(&["report", "--help"]));
     let found = answer(&run(&cli, &[&CLASSES[..], &["--json"]].concat()));
     assert_eq!(
         (&found["passed"], &found["failure_count"], &found["max_growth_per"]),
