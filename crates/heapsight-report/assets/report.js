@@ -305,10 +305,16 @@
       squarify(pieces(node), 0, 0, w, h, (piece, x, y, width, height) => {
         if (width < 3 || height < 3) return;
         const can = !piece.rest && piece.node[BELOW].length > 0;
-        const first = level === 1;
-        const cell = first && can
-          ? el("button.cell.l1", { type: "button", "aria-label": said(piece), on: { click: () => zoom([...way, piece.node]) } })
-          : el("div.cell.l" + level + (piece.rest ? ".rest" : ""));
+        const cell = el("div.cell.l" + level + (piece.rest ? ".rest" : "") + (can ? ".go" : ""));
+        if (can) {
+          const go = (event) => { event.stopPropagation(); event.preventDefault(); zoom([...way, piece.node]); };
+          cell.addEventListener("click", go);
+          // By the keyboard one level at a time.
+          if (level === 1) {
+            Object.assign(cell, { tabIndex: 0, role: "button", ariaLabel: said(piece) });
+            cell.addEventListener("keydown", (event) => { if (event.key === "Enter" || event.key === " ") go(event); });
+          }
+        }
         // In parts of the whole, so that paper may be narrower than the screen.
         Object.assign(cell.style, { left: x * 100 / w + "%", top: y * 100 / h + "%", width: width * 100 / w + "%", height: height * 100 / h + "%" });
         cell.addEventListener("pointermove", (event) => { event.stopPropagation(); point(event, piece); });
@@ -333,17 +339,20 @@
         if (here) crumb.setAttribute("aria-current", "true");
         return at ? [el("span.soft", null, "›"), crumb] : [crumb];
       }));
-      const box = map.getBoundingClientRect();
+      const box = map.getBoundingClientRect(), focused = map.contains(document.activeElement);
       map.replaceChildren();
       draw(map, node, map.clientWidth || box.width, map.clientHeight || box.height, 1, path);
+      if (focused) (map.querySelector("[tabindex]") || crumbs.lastChild).focus({ preventScroll: true });
       const more = path.length > 1 && node[COUNT] === 1 ? " @" + node[ID] : "";
       about.textContent = (path.length > 1 ? label(node) + more : "The whole heap") + " retains " + bytes(node[RETAINED])
         + (path.length > 1 ? " (" + percent(node[RETAINED], data.tree_size) + ")" : "")
         + (node[SELF] > 0 ? "; " + bytes(node[SELF]) + " of it " + (node[COUNT] > 1 ? "themselves" : "itself") : "");
     }
     map.addEventListener("pointerleave", () => { tip.hidden = true; });
-    map.addEventListener("keydown", (event) => { if (event.key === "Escape" && path.length > 1) zoom(path.slice(0, -1)); });
-    section("map", "Dominator tree", "What stands inside of something would be freed with it. A click goes in, the path above the map out",
+    const out = (event) => { if (event.key === "Escape" && path.length > 1) zoom(path.slice(0, -1)); };
+    map.addEventListener("keydown", out);
+    crumbs.addEventListener("keydown", out);
+    section("map", "Dominator tree", "What stands inside of something would be freed with it. A click goes in, Escape and the path above the map go out",
       el("div.panel", null, crumbs, map, about));
     zoom(path);
     let width = map.clientWidth;

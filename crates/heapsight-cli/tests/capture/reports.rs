@@ -148,11 +148,28 @@ fn a_report_works_in_a_browser() {
         ),
         true
     );
-    let first = browser.text(".map button.cell .tag b");
-    browser.click(".map button.cell");
+    let first = browser.text(".map .l1.go .tag b");
+    browser.click(".map .l1.go");
     assert_eq!(browser.text(".crumbs [aria-current]"), first);
     assert_eq!(browser.ask("document.querySelectorAll('.crumbs button').length"), 2);
     browser.click(".crumbs button");
+    assert_eq!(browser.text(".crumbs [aria-current]"), "whole heap");
+    // Deeper at once by a click inside, one level at a time by the keyboard.
+    browser.click(".map .l1 .l2 .l2.go, .map .l1 .l2.go");
+    assert_eq!(browser.ask("document.querySelectorAll('.crumbs button').length"), 3);
+    let press = |key: &str| {
+        format!(
+            "{{ const at = document.querySelector('.map .l1.go'); at.focus();
+                at.dispatchEvent(new KeyboardEvent('keydown', {{ key: '{key}', bubbles: true }})); }}"
+        )
+    };
+    browser.ask(&press("Enter"));
+    assert_eq!(browser.ask("document.querySelectorAll('.crumbs button').length"), 4);
+    for _ in 0..3 {
+        browser.ask(
+            "document.querySelector('.map').dispatchEvent(new KeyboardEvent('keydown', { key: 'Escape' }))",
+        );
+    }
     assert_eq!(browser.text(".crumbs [aria-current]"), "whole heap");
 
     // Both themes.
