@@ -51,7 +51,7 @@ pub fn dead_variables(dead: Option<&DeadVariables>) -> Value {
         .variables
         .iter()
         .map(|v| {
-            json!({"name": v.name, "function": v.function, "script_name": v.script, "location": location(v.location),
+            json!({"name": v.name, "function": v.function, "script_name": v.script, "script_location": location(v.location),
                 "start": v.characters.0, "end": v.characters.1, "context_count": v.context_count,
                 "retained_size": v.retained_size, "context_id": v.context_id, "value": object_row(&v.value)})
         })
@@ -155,8 +155,8 @@ pub fn object(object: &Object) -> Value {
         "distance": object.row.distance,
         "dominator_id": object.dominator_id,
         "detachedness": object.detachedness,
-        "location": location(object.location),
-        "source": place(object.place.as_ref()),
+        "script_location": location(object.location),
+        "location": place(object.place.as_ref()),
         "edges": edges,
         "retainers": retainers,
         "dominators": object.dominators.iter().map(object_row).collect::<Vec<_>>(),
@@ -175,7 +175,7 @@ pub fn path(steps: &[PathStep]) -> Value {
                 value["weak_map"] = json!({"key_id": key, "table_id": table});
             }
             if s.place.is_some() {
-                value["source"] = place(s.place.as_ref());
+                value["location"] = place(s.place.as_ref());
             }
             value
         })

@@ -6,6 +6,7 @@ use heapsight_query::{
     story::{Hop, Link, Step},
 };
 use serde_json::{Value, json};
+use unicode_width::UnicodeWidthStr as _;
 
 use crate::{
     json::place,
@@ -18,6 +19,9 @@ use crate::{
 /// Parts of a suspect's growth that are listed.
 const PARTS: usize = 4;
 
+/// Columns of the name of what was set aside.
+const NAME: usize = 40;
+
 /// Columns of the words at the left.
 const LEFT: usize = 16;
 
@@ -28,6 +32,21 @@ pub struct Subject {
     pub program: String,
     /// The whole way instead of the story.
     pub full: bool,
+    /// A folder: paths below it are told from there.
+    pub folder: Option<String>,
+}
+
+impl Subject {
+    /// A path as it is told.
+    fn path<'p>(&self, url: &'p str) -> &'p str {
+        let below = self.folder.as_deref().and_then(|folder| url.strip_prefix(folder)?.strip_prefix('/'));
+        below.unwrap_or(url)
+    }
+
+    /// A place as it is told: path, line, column.
+    fn place(&self, place: &Place) -> String {
+        format!("{}:{}:{}", self.path(&place.url), place.line, place.column)
+    }
 }
 
 /// The verdict in words.
@@ -44,14 +63,25 @@ pub fn text(verdict: &Verdict, subject: &Subject, most: usize, style: Style) -> 
         out += &paint.dim(&format!("… and {} (--top)\n", number_of(rest as u64, "more", "more")));
     }
     if !verdict.by_id && verdict.totals.len() > 1 {
-        out += "\nThe object ids of these files do not fit together: objects were compared by the way they are held and by\n\
-                their class. What is replaced cannot be told from what stays.\n";
+        out += &paragraph(
+            "The object ids of these files do not fit together: objects were compared by the way they are held and by \
+             their class. What is replaced cannot be told from what stays.",
+            style,
+        );
     }
     if verdict.rounds.len() == 1 {
-        out += "\nThere was one round only: a cache that fills looks like a leak. Take three or more.\n";
+        out += &paragraph(
+            "There was one round only: a cache that fills looks like a leak. Take three or more.",
+            style,
+        );
     }
     out += &aside_text(verdict, style);
     out
+}
+
+/// A line of its own, broken where the terminal ends.
+fn paragraph(text: &str, style: Style) -> String {
+    format!("\n{}\n", wrap(text, style.width).join("\n"))
 }
 
 fn heading(verdict: &Verdict, subject: &Subject) -> String {
@@ -119,7 +149,7 @@ pub(crate) fn suspect_text(
     if let Some(placed) = &suspect.place {
         let package =
             placed.place.package.as_ref().map(|name| format!(", package {name}")).unwrap_or_default();
-        line("where", &plain(&format!("{}  {}{package}", placed.place, placed.what)));
+        line("where", &plain(&format!("{}  {}{package}", subject.place(&placed.place), placed.what)));
     }
     let alike = if suspect.holders > 1 {
         format!("{} held alike, for one ", number_of(suspect.holders, "object", "objects"))
@@ -137,14 +167,14 @@ pub(crate) fn suspect_text(
         )),
     );
     if subject.full {
-        for (at, step) in suspect.way.iter().enumerate() {
-            line(if at == 0 { "kept alive by" } else { "" }, &plain(&full_step(step)));
+        for (at, row) in full_way(&suspect.way).iter().enumerate() {
+            line(if at == 0 { "kept alive by" } else { "" }, &plain(row));
         }
     } else {
         line("kept alive by", &plain(&story(&suspect.story)));
     }
     if let Some(allocated) = &suspect.allocated {
-        let rows = allocated_rows(allocated, subject.full);
+        let rows = allocated_rows(allocated, subject);
         for (at, row) in rows.iter().enumerate() {
             line(if at == 0 { "allocated in" } else { "" }, &plain(row));
         }
@@ -160,11 +190,14 @@ pub(crate) fn suspect_text(
 }
 
 /// The function that allocated; if it is a library's, then also who called it in the program; of all callers in full.
-fn allocated_rows(allocated: &Allocated, full: bool) -> Vec<String> {
-    let shown = |frame: &Frame| format!("{} ({}:{})", frame.name, short_path(&frame.place), frame.place.line);
+fn allocated_rows(allocated: &Allocated, subject: &Subject) -> Vec<String> {
+    let shown = |frame: &Frame| {
+        let path = subject.path(short_path(&frame.place));
+        format!("{} ({path}:{})", frame.name, frame.place.line)
+    };
     let Some((first, callers)) = allocated.frames.split_first() else { return Vec::new() };
     let mut rows = vec![shown(first)];
-    if full {
+    if subject.full {
         rows.extend(callers.iter().map(|frame| format!("called by {}", shown(frame))));
     } else if first.place.package.is_some() {
         let own = callers.iter().find(|frame| frame.place.package.is_none());
@@ -173,7 +206,7 @@ fn allocated_rows(allocated: &Allocated, full: bool) -> Vec<String> {
     if !allocated.exact {
         let samples = number_of(allocated.count, "sample", "samples");
         let last = rows.len() - 1;
-        rows[last] += &format!("; about {} alive by {samples}", bytes(allocated.size));
+        rows[last] += &format!("; about {}, by {samples}", bytes(allocated.size));
     }
     rows
 }
@@ -201,7 +234,34 @@ pub(crate) fn story(hops: &[Hop]) -> String {
     texts.join(" -> ")
 }
 
-pub(crate) fn full_step(step: &Step) -> String {
+/// A whole way, a step a row. What comes again and again, as the nodes of a chain, is told once.
+pub(crate) fn full_way(way: &[Step]) -> Vec<String> {
+    /// Steps that make up one link of a chain.
+    const PERIOD: usize = 8;
+    /// Fewer repeated steps are told one by one.
+    const LEAST: usize = 12;
+    let same = |a: &Step, b: &Step| a.link == b.link && a.class == b.class && a.inside == b.inside;
+    let mut rows = Vec::new();
+    let mut at = 0;
+    'way: while at < way.len() {
+        for period in 1..=PERIOD.min((way.len() - at) / 2) {
+            let (one, rest) = way[at..].split_at(period);
+            let like = |chunk: &&[Step]| chunk.iter().zip(one).all(|(a, b)| same(a, b));
+            let times = rest.chunks_exact(period).take_while(like).count();
+            if times * period >= LEAST {
+                rows.extend(one.iter().map(full_step));
+                rows.push(format!("… and {times} times the same"));
+                at += (times + 1) * period;
+                continue 'way;
+            }
+        }
+        rows.push(full_step(&way[at]));
+        at += 1;
+    }
+    rows
+}
+
+fn full_step(step: &Step) -> String {
     let how = match step.link {
         Link::Root => String::new(),
         Link::Property => format!(".{} = ", step.edge),
@@ -235,7 +295,6 @@ fn parts(suspect: &Suspect) -> String {
 
 /// Breaks a line at spaces.
 pub(crate) fn wrap(text: &str, width: usize) -> Vec<String> {
-    use unicode_width::UnicodeWidthStr;
     let mut rows: Vec<String> = Vec::new();
     let mut row = String::new();
     for word in text.split(' ') {
@@ -268,14 +327,25 @@ fn aside_text(verdict: &Verdict, style: Style) -> String {
         return out;
     }
     out += &style.paint.bold("Grew too, and was set aside:\n");
+    // What has the same reason stands together, in the order of the largest.
+    let mut reasons: Vec<&str> = Vec::new();
     for aside in &verdict.set_aside {
-        let name = cut(&plain(&aside.title), 44);
-        let each = each_round(&aside.counts);
-        out += &format!(
-            "  {:>10}  {name}  {}\n",
-            signed_bytes(aside.size as i64),
-            style.paint.dim(&format!("{each}: {}", aside.reason))
-        );
+        if !reasons.contains(&aside.reason.as_str()) {
+            reasons.push(&aside.reason);
+        }
+    }
+    for reason in reasons {
+        for row in wrap(reason, style.width.saturating_sub(2)) {
+            out += &format!("  {}\n", style.paint.dim(&row));
+        }
+        let same: Vec<&SetAside> = verdict.set_aside.iter().filter(|aside| aside.reason == reason).collect();
+        let name = |aside: &SetAside| cut(&plain(&aside.title), NAME);
+        let width = same.iter().map(|aside| name(aside).width()).max().unwrap_or(0);
+        for aside in same {
+            let (size, name) = (signed_bytes(aside.size as i64), name(aside));
+            let padding = " ".repeat(width.saturating_sub(name.width()));
+            out += &format!("  {size:>12}  {name}{padding}  {}\n", each_round(&aside.counts));
+        }
     }
     out
 }

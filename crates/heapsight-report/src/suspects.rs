@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::{
     json::place,
-    leak::{full_step, holder, path, story, wrap},
+    leak::{full_way, holder, path, story, wrap},
     paint::plain,
     text::{Style, left_out},
     units::{bytes, count, number_of, percent},
@@ -75,8 +75,8 @@ fn finding_text(rank: usize, finding: &Finding, total: u64, full: bool, style: S
         line("it holds", &plain(&format!("{}{rest}", listed.join(", "))));
     }
     if full {
-        for (at, step) in finding.way.iter().enumerate() {
-            line(if at == 0 { "kept alive by" } else { "" }, &plain(&full_step(step)));
+        for (at, row) in full_way(&finding.way).iter().enumerate() {
+            line(if at == 0 { "kept alive by" } else { "" }, &plain(row));
         }
     } else {
         line("kept alive by", &plain(&story(&finding.story)));

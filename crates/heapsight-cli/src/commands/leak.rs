@@ -22,7 +22,8 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Answer, Failure> {
         super::report::write_to(context.output_to(path)?, &examined)?;
     }
     let Examined { verdict, program, .. } = &examined;
-    let subject = Subject { program: program.clone(), full: args.full };
+    let folder = std::env::current_dir().ok().map(|folder| folder.display().to_string());
+    let subject = Subject { program: program.clone(), full: args.full, folder };
     write(
         context,
         Forms {

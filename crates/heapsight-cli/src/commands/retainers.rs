@@ -59,7 +59,7 @@ fn of_object(
         Forms {
             json: &|| {
                 json!({"id": heap.snapshot.nodes.id[ord as usize], "reachable": reached,
-                "source": json::place(place.as_ref()), "paths": paths.iter().map(|p| json::path(p)).collect::<Vec<Value>>()})
+                "location": json::place(place.as_ref()), "paths": paths.iter().map(|p| json::path(p)).collect::<Vec<Value>>()})
             },
             text: &|| {
                 let style = context.style();

@@ -27,7 +27,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Answer, Failure> {
     let list: Vec<_> = shown.into_iter().map(|ord| (object_row(&heap, ord), place(ord))).collect();
     let row = |(row, place): &(ObjectRow, Option<Place>)| {
         let mut value = json::object_row(row);
-        value["source"] = json::place(place.as_ref());
+        value["location"] = json::place(place.as_ref());
         value
     };
     write(

@@ -115,7 +115,7 @@ fn source(cli: &Cli, file: &str, query: &str) -> (String, Value) {
     let answer = cli.json(&["query", file, &format!("select id where {query} limit 1")]);
     let id = answer["rows"].get(0).unwrap_or_else(|| panic!("{query}: {answer}"))["id"].clone();
     let object = cli.json(&["show", file, &format!("@{id}")]);
-    let place = &object["source"];
+    let place = &object["location"];
     let url = place["url"].as_str().unwrap_or_else(|| panic!("{query}: {object}")).to_owned();
     let root = cli.path().canonicalize().unwrap();
     let url = url.strip_prefix(&format!("{}/", root.display())).unwrap_or(&url).to_owned();

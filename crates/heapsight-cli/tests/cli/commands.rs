@@ -106,7 +106,7 @@ fn dead_variables_of_stats() {
         (&big["name"], &big["function"], &big["context_count"]),
         (&json!("big"), &json!("leaky"), &json!(12))
     );
-    assert_eq!((&big["location"]["line"], &big["retained_size"]), (&json!(6), &json!(96_768)));
+    assert_eq!((&big["script_location"]["line"], &big["retained_size"]), (&json!(6), &json!(96_768)));
     let context = cli.json(&["show", name, &format!("@{}", big["context_id"]), "--json"]);
     let edges = context["edges"].as_array().unwrap();
     assert!(edges.iter().any(|e| e["type"] == "context" && e["name"] == "big" && e["to_id"] == value));

@@ -97,7 +97,8 @@ fn an_agent_finds_its_way() {
         .iter()
         .map(|tool| tool["name"].as_str().unwrap())
         .collect();
-    let wanted = ["files", "summary", "diff", "leak", "show", "retainers", "strings", "packages", "query"];
+    let wanted =
+        ["files", "summary", "diff", "leak", "suspects", "show", "retainers", "strings", "packages", "query"];
     assert_eq!(names, wanted);
     for tool in tools["result"]["tools"].as_array().unwrap() {
         assert_eq!(tool["inputSchema"]["type"], "object", "{tool}");
@@ -123,7 +124,11 @@ fn an_agent_finds_its_way() {
     assert!(strings.contains("dup-string"), "{strings}");
     assert!(client.text("packages", json!({"file": file})).contains("node:internal"));
     let leak = client.text("leak", json!({"files": ["pairA.heapsnapshot", file]}));
-    assert!(!leak.is_empty());
+    assert!(leak.contains("1 round"), "{leak}");
+    let suspects = client.text("suspects", json!({"file": file}));
+    assert!(suspects.contains("in captures/pairB.heapsnapshot") || suspects.contains(file), "{suspects}");
+    let (text, failed) = client.call("query", json!({"file": file, "query": "round == 1"}));
+    assert!(failed && text.contains("only several snapshots say"), "{text}");
     // Bounded, whatever is asked for.
     let all = client.text("strings", json!({"file": file, "limit": 100_000}));
     assert!(all.len() < 200_000 && all.lines().count() <= 503, "{}", all.len());

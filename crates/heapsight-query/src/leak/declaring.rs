@@ -208,7 +208,7 @@ impl Placing<'_> {
         let text = self.sources.text(path)?;
         let (line, column) = declaration(&text, name, field)?;
         let place = Place::in_script(path, line, column);
-        Some(Placed { place, what: format!("where {name} is declared") })
+        Some(Placed { place, what: format!("declares {name}") })
     }
 }
 

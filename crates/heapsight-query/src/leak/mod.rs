@@ -223,9 +223,11 @@ pub fn leak_sampled(
     verdict.set_aside.extend(limited);
     for (holder, reason) in rejected.iter().take(ASIDE) {
         let named = naming::name(last, &tree, holder.ord, slot(holder));
+        let nobody = matches!(last.snapshot.node_kind(holder.ord), NodeKind::SYNTHETIC);
+        let title = if nobody { "handles, the stack, the string table".to_owned() } else { named.title };
         let (counts, size) = (holder.members.clone(), holder.size());
         let reason = (*reason).to_owned();
-        verdict.set_aside.push(SetAside { title: named.title, kind: named.kind, counts, size, reason });
+        verdict.set_aside.push(SetAside { title, kind: named.kind, counts, size, reason });
     }
     if engine.size >= WORTH {
         verdict.set_aside.push(engine);
@@ -342,7 +344,7 @@ struct Evidence {
 fn judge(heap: &Heap, holder: &Holder, rounds: &[Round]) -> Result<Evidence, &'static str> {
     let kind = heap.snapshot.node_kind(holder.ord);
     if matches!(kind, NodeKind::SYNTHETIC) || holder.ord == heap.snapshot.root {
-        return Err("held by no object of the program: handles, the stack, the string table");
+        return Err("held by no object of the program");
     }
     let of_members = judge_counts(&holder.members, rounds);
     if of_members == Trend::Steady {
@@ -358,7 +360,9 @@ fn judge(heap: &Heap, holder: &Holder, rounds: &[Round]) -> Result<Evidence, &'s
     Err(match of_members {
         Trend::Slowing => "gains less in each round: a cache that fills, or something that warms up",
         Trend::Stopped => "nothing stayed of some round: replaced, or under way",
-        Trend::Uneven => "by leaps, not with the work",
+        Trend::Uneven => {
+            "by leaps, not with the work: if the rounds were not alike, more of them tell (--rounds), or their requests (-n)"
+        }
         Trend::Few | Trend::Steady => "too few to tell",
     })
 }

@@ -9,12 +9,12 @@ use heapsight_query::{
     object,
     packages::{attribution, shares},
     selector::Selector,
-    strings,
+    strings, suspects,
 };
 use heapsight_report::{
     leak as leak_report,
     paint::Paint,
-    query,
+    query, suspects as suspects_report,
     table::Table,
     text::{self, Style},
     units,
@@ -32,6 +32,9 @@ const MOST_ROWS: u64 = 500;
 
 /// Most characters of an answer, some ten thousand tokens.
 const MOST_CHARACTERS: usize = 30_000;
+
+/// The part of the heap that makes a suspect, as of `heapsight suspects`.
+const SHARE: f64 = 0.05;
 
 /// Files of one comparison.
 const MOST_FILES: usize = 10;
@@ -101,6 +104,13 @@ pub(super) const TOOLS: &[Tool] = &[
             ("requests", "integer", "requests of each round, if known", false),
         ],
         run: leak,
+    },
+    Tool {
+        name: "suspects",
+        about: "What is suspicious in one snapshot: where memory accumulates, and patterns that are known to leak, with the \
+                way that keeps it alive and the line of code. What grows, only several snapshots say: `leak`.",
+        takes: &[FILE, ("limit", "integer", "suspects to return [default: 10]", false)],
+        run: suspicious,
     },
     Tool {
         name: "show",
@@ -310,8 +320,14 @@ fn leak(library: &Library, arguments: &Arguments) -> Result<String, Failure> {
     let requests = arguments.get("requests").and_then(Value::as_u64);
     let rounds: Vec<Round> = (1..names.len()).map(|_| Round { requests, seconds: None }).collect();
     let verdict = leak::leak(&heaps, &rounds, &code, commands::examine::ids_fit(&sides, &heaps));
-    let subject = leak_report::Subject { program: String::new(), full: false };
+    let subject = leak_report::Subject::default();
     Ok(leak_report::text(&verdict, &subject, 5, STYLE))
+}
+
+fn suspicious(library: &Library, arguments: &Arguments) -> Result<String, Failure> {
+    let file = library.get(word(arguments, "file").unwrap_or_default())?;
+    let found = suspects::suspects(&file.heap, &file.code, SHARE);
+    Ok(suspects_report::text(&found, &file.path.display().to_string(), false, limit(arguments, 10), STYLE))
 }
 
 fn show(library: &Library, arguments: &Arguments) -> Result<String, Failure> {
