@@ -246,7 +246,7 @@ fn store_of_sessions(at: u64, traced: bool) -> Heap {
         }
     }
     if traced {
-        let main = program.graph.function("main", "/app/main.js", 8, 0, 0);
+        let main = program.graph.function("main", "/app/main.js", 8, 7, 1);
         let add = program.graph.function("add", "/app/store.js", 9, 40, 2);
         let tree = TraceTree {
             function: main,
@@ -318,7 +318,7 @@ fn traces_say_exactly_where_it_was_allocated() {
     assert_eq!((allocated.exact, allocated.count, allocated.size), (true, 400, 40_000));
     let names: Vec<String> =
         allocated.frames.iter().map(|frame| format!("{} {}", frame.name, frame.place.short())).collect();
-    assert_eq!(names, ["add store.js:41"]);
+    assert_eq!(names, ["add store.js:40", "main main.js:7"]);
 }
 
 /// Snapshots of a program whose script is this text: `cache`, an object of the class `Cache` at its first line, has a Map

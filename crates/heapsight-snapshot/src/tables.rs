@@ -64,9 +64,9 @@ pub struct TraceFunction {
     pub script_name: u32,
     /// V8's number of the script.
     pub script_id: u32,
-    /// Line, from 0.
+    /// Line, from 1; 0 if it is not known.
     pub line: u32,
-    /// Column, from 0.
+    /// Column, from 1; 0 if it is not known.
     pub column: u32,
 }
 

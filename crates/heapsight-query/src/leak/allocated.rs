@@ -129,9 +129,14 @@ fn traced(placing: Placing<'_>, suspicion: &Suspicion) -> Option<Allocated> {
         while let Some(node) = next {
             next = node.parent.and_then(|parent| traces.nodes.get(parent as usize));
             let Some(function) = traces.functions.get(node.function as usize) else { continue };
-            let location =
-                Location { script_id: function.script_id, line: function.line, column: function.column };
-            let Some(place) = code.at(heap, location).filter(|place| !is_runtime(place)) else { continue };
+            // V8 counts from 1 here, and writes 0 for what it does not know.
+            let (line, column) = (function.line.saturating_sub(1), function.column.saturating_sub(1));
+            let known = code.at(heap, Location { script_id: function.script_id, line, column });
+            let named = || {
+                let url = snapshot.strings.get(function.script_name);
+                (!url.is_empty()).then(|| Place::in_script(&url, line, column))
+            };
+            let Some(place) = known.or_else(named).filter(|place| !is_runtime(place)) else { continue };
             if frames.len() < FRAMES {
                 let name = snapshot.strings.get(function.name);
                 frames.push(Frame { name: of_class(placing, &name, &place), place });

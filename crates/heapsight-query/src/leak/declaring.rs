@@ -20,6 +20,9 @@ use crate::{
 /// Fields between what the program has and the container.
 const DEPTH: usize = 8;
 
+/// What is said of the place of a declaration.
+pub(super) const DECLARES: &str = "declares ";
+
 /// What the program calls a container of somebody else's.
 pub(crate) struct Owned {
     /// Its name: `quote.cache…`.
@@ -150,6 +153,12 @@ impl Placing<'_> {
                 if edge == NONE || parent == NONE {
                     return None;
                 }
+                let own = |function: &u32| self.of_object(*function).is_some_and(|placed| is_own(&placed));
+                if snapshot.edge_kind(edge as usize) == EdgeKind::CONTEXT
+                    && self.functions_of(parent).iter().any(own)
+                {
+                    return Some(heap.names().edge(edge as usize).into_owned());
+                }
                 if let Some(placed) = self.of_object(parent).filter(is_own)
                     && snapshot.edge_kind(edge as usize) == EdgeKind::PROPERTY
                     && snapshot.node_kind(parent) == NodeKind::OBJECT
@@ -208,7 +217,7 @@ impl Placing<'_> {
         let text = self.sources.text(path)?;
         let (line, column) = declaration(&text, name, field)?;
         let place = Place::in_script(path, line, column);
-        Some(Placed { place, what: format!("declares {name}") })
+        Some(Placed { place, what: format!("{DECLARES}{name}") })
     }
 }
 

@@ -52,12 +52,21 @@ pub(super) fn declared(placing: Placing<'_>, ord: u32) -> Option<Limit> {
             let place = placing.code.place(heap, parent)?;
             let place = place.generated.as_deref().cloned().unwrap_or(place);
             // Other things have limits, too: a class of the program must take entries out of this very container.
+            let called = |name: &str| CACHES.iter().any(|word| name.to_ascii_lowercase().contains(word));
             let is_cache = match &place.package {
                 None => drops,
-                Some(_) => CACHES.iter().any(|word| class.to_ascii_lowercase().contains(word)),
+                Some(package) => called(&class) || called(package),
             };
             if !is_cache {
                 return None;
+            }
+            // Classes of libraries may be minified, and are imported under other names.
+            if let Some(owned) = place.package.as_ref().and_then(|_| placing.by_the_program(ord, None)) {
+                let name: String = owned.title.chars().take_while(|&c| is_word(c)).collect();
+                let found = own.iter().find_map(|url| made_for(&placing.sources.text(url)?, &name));
+                if found.is_some() {
+                    return found;
+                }
             }
             let text = placing.sources.text(&place.url);
             let parameters = text.and_then(|text| constructor_parameters(&text, &class)).unwrap_or_default();
@@ -211,6 +220,19 @@ fn constructor_parameters(text: &str, class: &str) -> Option<Vec<String>> {
     Some(pieces(parameters).into_iter().map(name).collect())
 }
 
+/// The limit that is given where the object of a variable or field is made: `cache = new Lru({ max: 5000 })`.
+fn made_for(text: &str, name: &str) -> Option<Limit> {
+    if name.is_empty() {
+        return None;
+    }
+    words(text, name).find_map(|(_, after)| {
+        let class = after.trim_start().strip_prefix([':', '='])?.trim_start().strip_prefix("new ")?;
+        let end = class.find('(')?;
+        let class = class.get(..end).filter(|class| !class.is_empty() && class.chars().all(is_word))?;
+        made(after.get(..after.find('(')? + 4096).unwrap_or(after), class, &[])
+    })
+}
+
 /// The limit that is given where an object of a class is made.
 fn made(text: &str, class: &str, parameters: &[String]) -> Option<Limit> {
     words(text, class).find_map(|(before, after)| {
@@ -282,6 +304,8 @@ mod tests {
         assert_eq!(told(made("const a = new Lru('x', 200);", "Lru", &parameters)), "max 200");
         let options = "const c = new LRUCache({ ttl: 60 * 1000, max: 5000 });";
         assert_eq!(told(made(options, "LRUCache", &[])), "max 5000");
+        assert_eq!(told(made_for("const c = new L({ max: 5000 });", "c")), "max 5000");
+        assert_eq!(made_for("const c = make({ max: 5000 });", "c"), None);
         assert_eq!(made("new LRUCache({ maxAge: 5000 })", "LRUCache", &[]), None);
         assert_eq!(made("LRUCache({ max: 5 })", "LRUCache", &[]), None);
     }

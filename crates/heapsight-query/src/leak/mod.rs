@@ -400,6 +400,23 @@ fn slot(holder: &Holder) -> Option<usize> {
     (holder.slot != NONE).then_some(holder.slot as usize)
 }
 
+/// The place of a suspect; where that is the runtime's, or only declares who keeps functions, the program's function that
+/// allocates what is kept.
+fn allocator_instead(place: Option<Placed>, kind: Kind, allocated: Option<&Allocated>) -> Option<Placed> {
+    let keeps = matches!(kind, Kind::Listeners | Kind::Timers | Kind::Promise);
+    let good = |placed: &Placed| {
+        !is_runtime(&placed.place) && (!keeps || !placed.what.starts_with(declaring::DECLARES))
+    };
+    if place.as_ref().is_some_and(good) {
+        return place;
+    }
+    let own = |frame: &&Frame| frame.place.package.is_none() && !is_runtime(&frame.place);
+    let frame = allocated.and_then(|allocated| allocated.frames.iter().find(own));
+    frame
+        .map(|frame| Placed { place: frame.place.clone(), what: format!("function {}", frame.name) })
+        .or(place)
+}
+
 fn suspect(placing: Placing<'_>, suspicion: &Suspicion, sampled: &Sampled, rounds: &[Round]) -> Suspect {
     let heap = placing.heap;
     let Suspicion { ord, slot, .. } = *suspicion;
@@ -455,6 +472,7 @@ fn suspect(placing: Placing<'_>, suspicion: &Suspicion, sampled: &Sampled, round
         }),
     };
     let allocated = allocated::found(placing, suspicion, place.as_ref(), sampled);
+    let place = allocator_instead(place, named.kind, allocated.as_ref());
     Suspect {
         title: title.unwrap_or(named.title),
         kind,
