@@ -261,7 +261,7 @@ pub(crate) fn full_way(way: &[Step]) -> Vec<String> {
     rows
 }
 
-fn full_step(step: &Step) -> String {
+pub(crate) fn full_step(step: &Step) -> String {
     let how = match step.link {
         Link::Root => String::new(),
         Link::Property => format!(".{} = ", step.edge),

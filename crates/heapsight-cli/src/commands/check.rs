@@ -58,7 +58,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Answer, Failure> {
         write_file(context, path, &baseline::write(&known))?;
         judged = judge(&baseline::read(&baseline::write(&known)).map_err(Failure::plain)?)?;
     }
-    let subject = Subject { program: program.clone(), full: false };
+    let subject = Subject { program: program.clone(), ..Subject::default() };
     let script = examined.script().and_then(|script| relative(script, &root));
     let checked = Checked {
         verdict,
