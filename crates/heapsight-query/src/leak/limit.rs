@@ -81,7 +81,7 @@ pub(super) fn declared(placing: Placing<'_>, ord: u32) -> Option<Limit> {
 fn class_of(heap: &Heap, ord: u32) -> Option<String> {
     let class = &heap.classes.class(ord).name;
     let named = heap.snapshot.node_kind(ord) == NodeKind::OBJECT
-        && class.chars().next().is_some_and(|c| c.is_ascii_uppercase())
+        && !class.is_empty()
         && class.chars().all(is_word)
         && !matches!(class.as_str(), "Object" | "Array" | "Map" | "Set" | "Module");
     named.then(|| class.clone())
