@@ -67,6 +67,14 @@ impl CaptureError {
         Self::new(kind, what, error)
     }
 
+    /// The sink of a capture failed. One of this crate says itself what happened; of any other it is said as `what`.
+    pub(crate) fn sink(what: impl Into<String>, error: &io::Error) -> Self {
+        match error.get_ref().and_then(|inner| inner.downcast_ref::<Self>()) {
+            Some(own) => own.clone(),
+            None => Self { kind: Kind::Output, ..Self::io(what, error) },
+        }
+    }
+
     /// A process is no more, though nobody here has ended it.
     pub(crate) fn ended(pid: u32) -> Self {
         Self::new(

@@ -344,13 +344,8 @@ impl Session {
             Ok(received)
         });
         if let Some(error) = failure {
-            return Err(CaptureError {
-                kind: Kind::Output,
-                ..CaptureError::io(
-                    format!("cannot write the capture behind byte {}", spool.written()),
-                    &error,
-                )
-            });
+            let what = format!("cannot write the capture behind byte {}", spool.written());
+            return Err(CaptureError::sink(what, &error));
         }
         Ok(Captured {
             bytes: result?,

@@ -133,12 +133,9 @@ impl Session {
             |result| {
                 let answer: Answer<'_> = serde_json::from_str(result).map_err(|e| malformed(&e))?;
                 let text = answer.profile.get();
-                sink.write_all(text.as_bytes()).and_then(|()| sink.flush()).map_err(|error| {
-                    CaptureError {
-                        kind: Kind::Output,
-                        ..CaptureError::io("cannot write the profile", &error)
-                    }
-                })?;
+                sink.write_all(text.as_bytes())
+                    .and_then(|()| sink.flush())
+                    .map_err(|error| CaptureError::sink("cannot write the profile", &error))?;
                 Ok(text.len() as u64)
             },
         )

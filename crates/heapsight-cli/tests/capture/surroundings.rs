@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
@@ -133,4 +133,41 @@ fn a_program_with_a_root_that_is_read_only() {
     assert_eq!(snapshot["method"], "fork", "{snapshot}");
     assert!(cli.markers("a.heapsnapshot") > 0);
     program.is_as_before();
+}
+
+#[test]
+fn a_disk_that_is_full() {
+    let cli = Cli::new();
+    let disk = cli.path().join("disk");
+    fs::create_dir(&disk).unwrap();
+    let mount = |options: &[&str]| {
+        let status = Command::new("mount").args(options).arg(&disk).stderr(Stdio::null()).status();
+        status.is_ok_and(|status| status.success())
+    };
+    if !mount(&["-t", "tmpfs", "-o", "size=1m", "tmpfs"]) {
+        return;
+    }
+    let _unmount = Unmount(&disk);
+    let program = Program::node(22);
+    let target = program.target();
+    let file = disk.join("a.heapsnapshot");
+    let to = file.to_str().unwrap();
+    // What does not fit is known before, and what was wrongly thought to fit is cleaned up.
+    cli.run(&["snapshot", &target, "-o", to]).failed(&["the disk has 1 MiB"]);
+    for method in ["fork", "inspector"] {
+        let ended = cli.run(&["snapshot", &target, "--method", method, "--force", "-o", to]);
+        ended.failed(&[&format!("cannot write {to}: the disk is full, 1.0 MiB were written"), "make room"]);
+        assert_eq!(fs::read_dir(&disk).unwrap().count(), 0, "{method}");
+        assert_eq!(children(program.pid()), [0; 0]);
+        program.is_as_before();
+    }
+}
+
+/// Takes a disk away again.
+struct Unmount<'p>(&'p Path);
+
+impl Drop for Unmount<'_> {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(self.0).status();
+    }
 }
