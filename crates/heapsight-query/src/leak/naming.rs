@@ -174,7 +174,9 @@ fn listeners_of(heap: &Heap, tree: &ReadableTree, ord: u32, slot: Option<usize>)
     };
     let (parent, edge) = owner(heap, tree, ord)?;
     if is_events(edge) {
-        let event = slot.map(|edge| names.edge(edge).into_owned());
+        // An EventTarget has a Map of them, whose table is no event.
+        let event = slot.filter(|&edge| heap.snapshot.edge_kind(edge) == EdgeKind::PROPERTY);
+        let event = event.map(|edge| names.edge(edge).into_owned());
         return Some(event.map_or_else(|| "all events".to_owned(), |event| format!("\"{event}\"")));
     }
     let (_, above) = owner(heap, tree, parent)?;
