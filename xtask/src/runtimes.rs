@@ -5,12 +5,13 @@ use std::{path::Path, process::Command};
 use anyhow::{Result, bail};
 use heapsight_testkit::runtimes;
 
-/// Installs what is missing: Node.js, Deno and Bun from the npm registry, Chromium from Debian.
+/// Installs what is missing: Node.js, Deno, Bun and readers of profiles from the npm registry, Chromium from Debian.
 pub(crate) fn install() -> Result<()> {
     let npm = runtimes::NODES
         .iter()
         .map(|version| ("node", *version))
-        .chain([("deno", runtimes::DENO), ("bun", runtimes::BUN)]);
+        .chain([("deno", runtimes::DENO), ("bun", runtimes::BUN)])
+        .chain(runtimes::READERS);
     for (package, version) in npm {
         let prefix = runtimes::dir().join(format!("{package}-{version}"));
         if prefix.join("node_modules").join(package).exists() {

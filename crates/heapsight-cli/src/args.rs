@@ -122,6 +122,8 @@ pub(crate) enum Command {
     Snapshot(capture::Snapshot),
     Timeline(capture::Timeline),
     Sample(capture::Sample),
+    Top(capture::Live),
+    Rss(capture::Rss),
     Arm(capture::Arm),
 }
 

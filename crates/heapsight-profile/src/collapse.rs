@@ -24,6 +24,7 @@ fn rebuilt(profile: &Profile, keep: impl Fn(usize) -> bool, counted: impl Fn(usi
     }
     let (mut out, places) = builder.finish();
     (out.counts, out.interval, out.stray_samples) = (profile.counts, profile.interval, profile.stray_samples);
+    out.has_collected = profile.has_collected;
     out.samples.clone_from(&profile.samples);
     out.samples.retain(|sample| counted(sample.node as usize));
     for sample in &mut out.samples {
@@ -36,7 +37,9 @@ fn rebuilt(profile: &Profile, keep: impl Fn(usize) -> bool, counted: impl Fn(usi
 /// them. The sum of all sizes stays.
 pub fn fold(profile: &Profile, folded: impl Fn(u32) -> bool) -> Profile {
     let folded: Vec<bool> = (0..profile.functions.len() as u32).map(folded).collect();
-    rebuilt(profile, |node| !folded[profile.nodes.function[node] as usize], |_| true)
+    let mut out = rebuilt(profile, |node| !folded[profile.nodes.function[node] as usize], |_| true);
+    out.samples_taken = profile.samples_taken;
+    out
 }
 
 /// Takes the stacks in which a function stands that is wanted, whole; with `without`, the stacks in which none does.
@@ -86,6 +89,7 @@ pub fn rename(profile: &Profile, place: impl Fn(Frame<'_>) -> Option<(String, St
     }
     let (mut out, places) = builder.finish();
     (out.counts, out.interval, out.stray_samples) = (profile.counts, profile.interval, profile.stray_samples);
+    (out.samples_taken, out.has_collected) = (profile.samples_taken, profile.has_collected);
     out.samples.clone_from(&profile.samples);
     for sample in &mut out.samples {
         sample.node = places[here[sample.node as usize] as usize];

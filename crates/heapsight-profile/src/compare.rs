@@ -6,7 +6,7 @@ use rustc_hash::FxHashMap;
 
 use crate::{
     precision::error_of,
-    profile::{Builder, Frame, Profile},
+    profile::{Builder, Counts, Frame, Profile},
     top::{Groups, top},
 };
 
@@ -17,6 +17,8 @@ pub struct Comparison {
     pub tree: Profile,
     /// Self size of each node in the earlier profile.
     pub before: Vec<u64>,
+    /// Count behind that, where both profiles count samples.
+    pub before_count: Option<Vec<u64>>,
 }
 
 /// Puts two profiles over one tree, for a flame graph of the difference.
@@ -30,12 +32,18 @@ pub fn compare(before: &Profile, after: &Profile) -> Comparison {
     let here = builder.add_profile(&shape);
     let (mut tree, places) = builder.finish();
     (tree.counts, tree.interval) = (after.counts, after.interval);
-    let mut sizes = vec![0u64; tree.nodes.len()];
-    for (node, &at) in here.iter().enumerate() {
-        let to = places[at as usize] as usize;
-        sizes[to] = sizes[to].saturating_add(before.nodes.self_size[node]);
-    }
-    Comparison { tree, before: sizes }
+    let moved = |column: &[u64]| {
+        let mut out = vec![0u64; tree.nodes.len()];
+        for (&value, &at) in column.iter().zip(&here) {
+            let to = places[at as usize] as usize;
+            out[to] = out[to].saturating_add(value);
+        }
+        out
+    };
+    let known = before.counts == Counts::Samples && after.counts == Counts::Samples;
+    let sizes = moved(&before.nodes.self_size);
+    let before_count = known.then(|| moved(&before.nodes.self_count));
+    Comparison { tree, before: sizes, before_count }
 }
 
 /// What a group of functions allocated before and after.

@@ -274,6 +274,9 @@ impl Reader {
         };
         let known = self.ids.iter().enumerate().filter(|(_, id)| **id != u64::MAX);
         let by_id: FxHashMap<u64, u32> = known.map(|(node, id)| (*id, node as u32)).collect();
+        // Numbers begin at 1; versions of V8 without numbers leave them 0.
+        profile.samples_taken =
+            self.samples.iter().map(|sample| sample.ordinal).max().filter(|&last| last > 0);
         profile.samples.reserve_exact(self.samples.len());
         for sample in self.samples {
             match by_id.get(&sample.id) {

@@ -138,6 +138,12 @@ pub struct Profile {
     pub interval: Option<u64>,
     /// Samples of nodes that the tree does not have.
     pub stray_samples: u64,
+    /// How many samples were taken in all, those of objects that have been collected since included, where the file says
+    /// it: V8 numbers the samples as it takes them.
+    pub samples_taken: Option<u64>,
+    /// Whether samples of what was collected were kept; `None` where that is not known. No file says it: who reads one
+    /// may know it from elsewhere.
+    pub has_collected: Option<bool>,
 }
 
 impl Profile {
@@ -298,12 +304,15 @@ impl Builder {
     }
 }
 
+/// What profiles have in common: counts, interval, samples taken in all, whether collected ones are kept.
+type Common = (Counts, Option<u64>, Option<u64>, Option<bool>);
+
 /// The sum of profiles: equal stacks become one, sizes and counts are added. What the counts count, and the interval,
 /// are kept where all profiles agree. The samples are put one behind another; their ordinals are those of each recording.
 #[derive(Debug, Default)]
 pub struct Merge {
     builder: Builder,
-    common: Option<(Counts, Option<u64>)>,
+    common: Option<Common>,
     stray: u64,
     samples: Vec<Sample>,
 }
@@ -315,11 +324,14 @@ impl Merge {
         let moved = |sample: &Sample| Some(Sample { node: *here.get(sample.node as usize)?, ..*sample });
         self.samples.extend(profile.samples.iter().filter_map(moved));
         self.stray = self.stray.saturating_add(profile.stray_samples);
+        let its = (profile.counts, profile.interval, profile.samples_taken, profile.has_collected);
         self.common = Some(match self.common {
-            None => (profile.counts, profile.interval),
-            Some((counts, interval)) => (
-                if counts == profile.counts { counts } else { Counts::Nothing },
-                interval.filter(|_| interval == profile.interval),
+            None => its,
+            Some((counts, interval, taken, collected)) => (
+                if counts == its.0 { counts } else { Counts::Nothing },
+                interval.filter(|_| interval == its.1),
+                taken.zip(its.2).map(|(one, other)| one.saturating_add(other)),
+                collected.filter(|_| collected == its.3),
             ),
         });
     }
@@ -327,7 +339,8 @@ impl Merge {
     /// The sum.
     pub fn finish(self) -> Profile {
         let (mut profile, places) = self.builder.finish();
-        (profile.counts, profile.interval) = self.common.unwrap_or_default();
+        (profile.counts, profile.interval, profile.samples_taken, profile.has_collected) =
+            self.common.unwrap_or_default();
         profile.stray_samples = self.stray;
         if profile.counts == Counts::Nothing {
             profile.nodes.self_count.fill(0);

@@ -163,54 +163,6 @@ pub fn collapsed(profile: &Profile, out: &mut impl Write) -> io::Result<()> {
     )
 }
 
-/// Collapsed stacks for drawing a flame graph: with `before`, two numbers a line, earlier and later. What has less than
-/// `share` of all bytes, and what is deeper than `deepest` levels, counts to the frame below it in the picture, so that
-/// the text is bounded whatever the depth of the tree.
-pub fn flame_lines(profile: &Profile, before: Option<&[u64]>, share: f64, deepest: u32) -> Vec<String> {
-    let nodes = &profile.nodes;
-    let totals = nodes.totals(&nodes.self_size);
-    let totals_before = before.map(|before| nodes.totals(before));
-    let weight = |node: usize| {
-        let earlier = totals_before.as_ref().and_then(|totals| totals.get(node)).copied().unwrap_or(0);
-        totals[node].max(earlier)
-    };
-    let least = (0..nodes.len().min(1)).map(weight).sum::<u64>() as f64 * share;
-    let mut depth = vec![0u32; nodes.len()];
-    let mut owner: Vec<u32> = Vec::with_capacity(nodes.len());
-    let mut sizes = vec![(0u64, 0u64); nodes.len()];
-    for node in 0..nodes.len() {
-        let parent = nodes.parent[node] as usize;
-        if let Some(&above) = depth.get(parent) {
-            depth[node] = above + 1;
-        }
-        // A node whose parent is not drawn is lighter and deeper than that, and so is not drawn either.
-        let drawn = node == 0 || (weight(node) as f64 >= least && depth[node] <= deepest);
-        let own = if drawn { node as u32 } else { owner[parent] };
-        owner.push(own);
-        let earlier = before.and_then(|before| before.get(node)).copied().unwrap_or(0);
-        let sums = &mut sizes[own as usize];
-        *sums = (sums.0.saturating_add(earlier), sums.1.saturating_add(nodes.self_size[node]));
-    }
-    let labels: Vec<String> = (0..profile.functions.len() as u32).map(|f| one_line(profile, f)).collect();
-    let mut lines = Vec::new();
-    for (node, (earlier, later)) in sizes.iter().enumerate().filter(|(_, sums)| **sums != (0, 0)) {
-        let mut frames = Vec::new();
-        let mut at = node;
-        while at != 0 {
-            frames.push(labels[nodes.function[at] as usize].as_str());
-            at = nodes.parent[at] as usize;
-        }
-        frames.reverse();
-        let stack = if frames.is_empty() { "(root)".to_owned() } else { frames.join(";") };
-        lines.push(if before.is_some() {
-            format!("{stack} {earlier} {later}")
-        } else {
-            format!("{stack} {later}")
-        });
-    }
-    lines
-}
-
 /// The label of a function as collapsed stacks can hold it: `;` parts frames there, and a line break lines.
 fn one_line(profile: &Profile, function: u32) -> String {
     label(&profile.frame(function)).replace(';', ":").replace(['\n', '\r'], " ")

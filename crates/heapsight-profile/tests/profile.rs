@@ -276,7 +276,8 @@ fn a_hundred_thousand_frames_overflow_nothing() {
     assert_eq!(heaviest(&profile, |frame| frame.name == "f3", 5, 8).len(), 5);
     let totals = profile.nodes.totals(&profile.nodes.self_size);
     assert_eq!(heapsight_profile::branches(&profile, &totals, u32::MAX, 8, 1).len(), 100_000);
-    assert!(heapsight_profile::flame_lines(&profile, None, 0.0005, 500).len() <= 501);
+    let bounds = heapsight_profile::Bounds { share: 0.0005, levels: 500, frames: 20_000 };
+    assert_eq!(heapsight_profile::flame(&profile, bounds).frames.len(), 501);
     for write in [heapsight_profile::inspector::<Vec<u8>>, heapsight_profile::flat::<Vec<u8>>] {
         let again = written(|out| write(&profile, out));
         assert_eq!(read(&again[..]).unwrap().nodes.len(), 100_001);

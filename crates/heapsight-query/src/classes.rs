@@ -109,6 +109,11 @@ pub fn summary(heap: &Heap, filter: Option<&Filter>, sort: SortBy, pattern: Opti
     }
 }
 
+/// The rows of the objects for which `passes` holds.
+pub fn rows_where(heap: &Heap, passes: impl Fn(u32) -> bool + Sync, sort: SortBy) -> Vec<ClassRow> {
+    rows(&heap.classes.table, &aggregates(heap.inputs(), passes), sort, None)
+}
+
 /// An object in a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ObjectRow {

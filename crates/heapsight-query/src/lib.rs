@@ -20,6 +20,7 @@ pub mod selector;
 pub mod story;
 pub mod strings;
 pub mod suspects;
+pub mod timeline;
 pub mod tree;
 pub mod validate;
 pub mod variables;

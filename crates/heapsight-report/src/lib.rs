@@ -4,6 +4,7 @@
 
 pub mod check;
 pub mod export;
+pub mod flame;
 pub mod html;
 pub mod json;
 pub mod leak;
@@ -13,4 +14,5 @@ pub mod query;
 pub mod suspects;
 pub mod table;
 pub mod text;
+pub mod timeline;
 pub mod units;

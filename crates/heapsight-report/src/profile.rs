@@ -56,14 +56,15 @@ pub fn key_of(by: By, frame: Frame<'_>) -> Key {
 }
 
 /// The package of a URL; what has none, as V8's own functions, is `(nobody)`.
-fn package(url: &str) -> String {
+pub(crate) fn package(url: &str) -> String {
     if url.is_empty() {
         return crate::query::NOBODY.to_owned();
     }
     package_of(url).unwrap_or_else(|| PROGRAM.to_owned())
 }
 
-fn function_name(name: &str) -> &str {
+/// The name of a function as it is shown.
+pub fn function_name(name: &str) -> &str {
     if name.is_empty() { "(anonymous)" } else { name }
 }
 
@@ -74,7 +75,8 @@ fn label(frame: &Frame<'_>) -> String {
     if place.is_empty() { name.to_owned() } else { format!("{name}  {place}") }
 }
 
-fn place(frame: &Frame<'_>) -> String {
+/// File and line of a function, as short as people need it.
+pub fn place(frame: &Frame<'_>) -> String {
     let file = if frame.url.starts_with("node:") {
         frame.url
     } else {
@@ -136,9 +138,19 @@ pub fn top(profile: &Profile, rows: &[Row], by: By, most: Option<usize>) -> Valu
     value
 }
 
+/// `--json` of what writes a profile to a file.
+pub fn written(profile: &Profile, file: &str) -> Value {
+    let mut value = json!({"file": file, "nodes": profile.nodes.len()});
+    if let (Some(value), Value::Object(totals)) = (value.as_object_mut(), totals(profile)) {
+        value.extend(totals);
+    }
+    value
+}
+
 fn totals(profile: &Profile) -> Value {
     json!({"total_size": profile.total_size(), "total_count": counted(profile, profile.total_count()),
-        "counts": counts_name(profile.counts), "interval": profile.interval})
+        "counts": counts_name(profile.counts), "interval": profile.interval,
+        "samples_taken": profile.samples_taken, "collected": profile.has_collected})
 }
 
 /// The rows of `profile top`.
@@ -196,8 +208,12 @@ pub fn top_table(profile: &Profile, rows: &[Row], by: By, most: usize) -> Table 
 }
 
 /// One line about a profile: how much, and how well it is known.
-fn summary(profile: &Profile) -> String {
+pub fn summary(profile: &Profile) -> String {
     let (size, n) = (profile.total_size(), profile.total_count());
+    if profile.counts == Counts::Samples && n == 0 && profile.stray_samples == 0 {
+        return "nothing that was sampled is alive: it has been collected, or nothing was allocated\n"
+            .to_owned();
+    }
     let known = error_of(profile, size, n);
     let mut out = estimate(size, known);
     match (profile.counts, known) {
@@ -211,7 +227,33 @@ fn summary(profile: &Profile) -> String {
         let stray = number_of(profile.stray_samples, "sample", "samples");
         out += &format!("; {stray} of stacks that the file does not have");
     }
-    out + "\n"
+    out + "\n" + &kept(profile)
+}
+
+/// Samples below which their fate says nothing.
+const ENOUGH: u64 = 30;
+
+/// Whether what was sampled stays or is freed, in a line; nothing where the file does not tell.
+fn kept(profile: &Profile) -> String {
+    if profile.has_collected == Some(true) {
+        return "Counted is all that was allocated, with what has been collected since\n".to_owned();
+    }
+    let alive = profile.total_count() + profile.stray_samples;
+    let Some(taken) = profile.samples_taken.filter(|&taken| taken >= ENOUGH && taken >= alive) else {
+        return String::new();
+    };
+    let (stays, gone) = (percent(alive, taken), percent(taken - alive, taken));
+    let of = number_of(taken, "sample", "samples");
+    if alive == taken && profile.has_collected.is_none() {
+        return "Nothing of what was sampled has been collected, or the recording kept what was\n".to_owned();
+    }
+    if alive * 2 >= taken {
+        format!("{stays} of what was sampled is still alive: it stays ({of} in all)\n")
+    } else if alive * 10 > taken {
+        format!("{stays} of what was sampled is still alive, {gone} has been collected ({of} in all)\n")
+    } else {
+        format!("{gone} of what was sampled has been collected: it is allocated and freed ({of} in all)\n")
+    }
 }
 
 /// `profile top` for people.
@@ -397,7 +439,8 @@ fn key_label(by: By, key: &Key) -> String {
     }
 }
 
-fn key_json(by: By, key: &Key) -> Value {
+/// What a key names, as JSON.
+pub fn named_key(by: By, key: &Key) -> Value {
     let mut value = json!({});
     match by {
         By::Function => position(&mut value, &key.0, &key.1, key_frame(key).position()),
@@ -413,11 +456,12 @@ pub fn changes(rows: &[Change<Key>], by: By, most: Option<usize>) -> Value {
         .iter()
         .take(most.unwrap_or(usize::MAX))
         .map(|row| {
-            let mut value = key_json(by, &row.key);
+            let mut value = named_key(by, &row.key);
             value["self_size_before"] = row.self_size.0.into();
             value["self_size_after"] = row.self_size.1.into();
             value["self_size_delta"] = row.self_delta().into();
             value["total_size_delta"] = row.total_delta().into();
+            value["self_error"] = row.self_error.into();
             value["certain"] = row.is_certain().into();
             value
         })
@@ -472,7 +516,7 @@ pub fn trends(rows: &[Trend<Key>], by: By, most: Option<usize>) -> Value {
         .iter()
         .take(most.unwrap_or(usize::MAX))
         .map(|row| {
-            let mut value = key_json(by, &row.key);
+            let mut value = named_key(by, &row.key);
             value["self_sizes"] = row.self_sizes.clone().into();
             value["total_sizes"] = row.total_sizes.clone().into();
             value["slope"] = row.slope.into();

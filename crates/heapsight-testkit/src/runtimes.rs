@@ -1,5 +1,5 @@
 //! Programs whose heaps the capture tests take: Node.js from 16 to 26, Deno and Bun, each from its npm package at a
-//! pinned version, and Debian's Chromium. `cargo xtask runtimes` installs them; the tests need it to have run.
+//! pinned version, and Debian's Chromium; and npm packages that read what is written for other tools. `cargo xtask runtimes` installs them; the tests need it to have run.
 
 use std::path::{Path, PathBuf};
 
@@ -11,6 +11,9 @@ pub const DENO: &str = "2.9.6";
 
 /// The version of Bun, by npm package `bun`.
 pub const BUN: &str = "1.4.5";
+
+/// npm packages that read what Heapsight writes for other tools: name and version.
+pub const READERS: [(&str, &str); 2] = [("pprof-format", "2.3.2"), ("speedscope", "1.25.0")];
 
 /// Where the runtimes are kept: `target/runtimes/<package>-<version>/`, each an npm prefix.
 pub fn dir() -> PathBuf {
@@ -34,6 +37,15 @@ pub fn deno() -> PathBuf {
 /// The binary of Bun.
 pub fn bun() -> PathBuf {
     installed(dir().join(format!("bun-{BUN}/node_modules/bun/bin/bun.exe")))
+}
+
+/// The folder of one of the [`READERS`].
+pub fn reader(package: &str) -> PathBuf {
+    let (_, version) = READERS
+        .iter()
+        .find(|(name, _)| *name == package)
+        .unwrap_or_else(|| panic!("{package} is not among the readers of the tests"));
+    installed(dir().join(format!("{package}-{version}/node_modules/{package}")))
 }
 
 /// Chromium.

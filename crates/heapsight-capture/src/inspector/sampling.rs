@@ -29,9 +29,9 @@ pub struct SamplingOptions {
     pub interval: u64,
     /// Frames of a stack, at most [`MAX_DEPTH`]; V8's own number if not said. Versions before V8 14 ignore it.
     pub depth: Option<u32>,
-    /// Keeps samples of objects that a full collection has freed (V8 10.2 and later).
+    /// Keeps samples of objects that a full collection has freed (V8 11 and later).
     pub include_major: bool,
-    /// Keeps samples of objects that died young (V8 10.2 and later).
+    /// Keeps samples of objects that died young (V8 11 and later).
     pub include_minor: bool,
     /// Where another profiler runs already, reads that one and leaves it running, instead of refusing.
     pub share: bool,

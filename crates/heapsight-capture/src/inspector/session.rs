@@ -615,6 +615,13 @@ impl Identity {
     }
 }
 
+impl Identity {
+    /// Whether its V8 can keep samples of what was collected. V8 10 and older (Node.js 18) ignore the wish in silence.
+    pub fn keeps_collected(&self) -> bool {
+        self.v8_major() >= 11
+    }
+}
+
 impl std::fmt::Display for Identity {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let name = match self.runtime.as_str() {

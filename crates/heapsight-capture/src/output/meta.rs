@@ -81,6 +81,18 @@ pub struct Captured {
     pub nodes: u64,
     /// Number of edges.
     pub edges: u64,
+    /// Of a sampling profile: how it was sampled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sampling: Option<Sampled>,
+}
+
+/// How a profile was sampled.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sampled {
+    /// Bytes between two samples, on average.
+    pub interval: u64,
+    /// Whether samples of what was collected were kept; `null` where another profiler was shared.
+    pub collected: Option<bool>,
 }
 
 /// The process of a capture.
@@ -301,6 +313,7 @@ mod tests {
                 bytes: 10,
                 nodes: 2,
                 edges: 1,
+                sampling: None,
             },
             Process {
                 pid: 4711,

@@ -12,7 +12,7 @@ mod partial;
 mod sink;
 mod verify;
 
-pub use meta::{Captured, IdSpace, Metadata, Process, Runtime, Script, Tool};
+pub use meta::{Captured, IdSpace, Metadata, Process, Runtime, Sampled, Script, Tool};
 pub use name::{CaptureKind, Compression, default_name};
 pub use partial::{clean_stale, free_bytes};
 pub use sink::{Options, Progress, Sink, Written};

@@ -3,10 +3,12 @@
 //!
 //! Elsewhere than on Linux everything here answers [`Kind::Unsupported`].
 
+mod arenas;
 mod arguments;
 pub mod cgroup;
 pub mod container;
 pub mod executable;
+pub mod memory;
 pub mod methods;
 pub mod namespaces;
 mod procfs;

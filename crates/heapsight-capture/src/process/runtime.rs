@@ -168,11 +168,14 @@ pub fn heap_bytes(pid: u32, runtime: &Runtime) -> Option<u64> {
     (bytes > 0).then_some(bytes)
 }
 
+/// The size of V8's pages, to which they are aligned.
+const PAGE: u64 = 256 << 10;
+
+/// glibc's arenas and mappings without a wish begin here and above; V8 asks for random places below.
+const MMAP_AREA: u64 = 0x7e00_0000_0000;
+
 /// The sum over the mappings of a text in the form of `/proc/PID/smaps` that are V8's.
 fn heap_of(smaps: &str, by_alignment: bool) -> u64 {
-    const PAGE: u64 = 256 << 10;
-    // glibc's arenas and mappings without a wish begin at 0x7e.. and above; V8 asks for random places below.
-    const MMAP_AREA: u64 = 0x7e00_0000_0000;
     let mut total = 0;
     let mut rss = 0;
     let mut likely = false;
@@ -190,11 +193,16 @@ fn heap_of(smaps: &str, by_alignment: bool) -> u64 {
         {
             // An anonymous mapping has five fields, the last of which is inode 0.
             let anonymous = rest.trim_end().ends_with(" 0") && rest.split_ascii_whitespace().count() == 5;
-            likely = anonymous && start.is_multiple_of(PAGE) && start < MMAP_AREA;
+            likely = anonymous && is_page_of_old(start);
             rss = 0;
         }
     }
     total
+}
+
+/// Whether a mapping begins where V8's pages do that are not excluded from forks (before Node.js 18).
+pub(super) fn is_page_of_old(start: u64) -> bool {
+    start.is_multiple_of(PAGE) && start < MMAP_AREA
 }
 
 /// How many isolates besides the main one a process has, as far as threads and descriptors tell: Node's and Deno's

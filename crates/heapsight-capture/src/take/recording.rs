@@ -109,6 +109,7 @@ impl Taker {
             elapsed: begun.elapsed(),
             pause: Some(captured.stopped),
             ids: None,
+            sampling: None,
         };
         self.finish(session, CaptureKind::Timeline, "inspector", options.thread, &options.output, finished)
     }
@@ -147,7 +148,8 @@ impl Taker {
             output::Sink::create(self.sink_options(CaptureKind::Profile, thread, output, 0), None)?;
         session.stop_sampling(timeout, &mut sink)?;
         let written = sink.finish()?;
-        let finished = Finished { written, started, elapsed: begun.elapsed(), pause: None, ids: None };
+        let finished =
+            Finished { written, started, elapsed: begun.elapsed(), pause: None, ids: None, sampling: None };
         self.finish(session, CaptureKind::Profile, "inspector", thread, output, finished)
     }
 }
@@ -175,6 +177,7 @@ impl Sampler<'_> {
     ) -> Result<Taken> {
         let Self { taker, mut session, options } = self;
         let timeout = taker.options.timeout;
+        let keeps_collected = taker.identity()?.keeps_collected();
         let begun = Instant::now();
         let began = jiff::Timestamp::now();
         let sink = |stdout| {
@@ -186,6 +189,13 @@ impl Sampler<'_> {
             Some(_) => None,
         };
         let mut sampling = session.sampling(&options.sampling, timeout)?;
+        // Of another's profiler neither is known.
+        let sampled = (!sampling.is_shared()).then_some(output::Sampled {
+            interval: options.sampling.interval,
+            collected: Some(
+                keeps_collected && options.sampling.include_major && options.sampling.include_minor,
+            ),
+        });
         schedule.started()?;
         monitor.say(Event::Doing("sampling"));
         loop {
@@ -208,7 +218,14 @@ impl Sampler<'_> {
         };
         sampling.stop(&mut sink)?;
         let written = sink.finish()?;
-        let finished = Finished { written, started: began, elapsed: begun.elapsed(), pause: None, ids: None };
+        let finished = Finished {
+            written,
+            started: began,
+            elapsed: begun.elapsed(),
+            pause: None,
+            ids: None,
+            sampling: sampled,
+        };
         taker.finish(session, CaptureKind::Profile, "inspector", options.thread, output, finished)
     }
 }

@@ -101,7 +101,8 @@ impl Taker {
             version: process.runtime.version.clone().unwrap_or_default(),
             versions: process.runtime.v8_version.iter().map(|v8| ("v8".to_owned(), v8.clone())).collect(),
         };
-        let finished = Finished { written, started, elapsed: begun.elapsed(), pause: None, ids: None };
+        let finished =
+            Finished { written, started, elapsed: begun.elapsed(), pause: None, ids: None, sampling: None };
         complete(CaptureKind::Snapshot, "signal", told, runtime, Vec::new(), &options.output, finished)
     }
 }

@@ -239,7 +239,14 @@ impl Taker {
             "inspector",
             options.thread,
             &options.output,
-            Finished { written, started, elapsed: begun.elapsed(), pause: Some(captured.stopped), ids },
+            Finished {
+                written,
+                started,
+                elapsed: begun.elapsed(),
+                pause: Some(captured.stopped),
+                ids,
+                sampling: None,
+            },
         )
     }
 
@@ -300,7 +307,14 @@ impl Taker {
             "fork",
             options.thread,
             &options.output,
-            Finished { written, started, elapsed: begun.elapsed(), pause: Some(report.pause), ids },
+            Finished {
+                written,
+                started,
+                elapsed: begun.elapsed(),
+                pause: Some(report.pause),
+                ids,
+                sampling: None,
+            },
         )
     }
 
@@ -373,6 +387,7 @@ pub(super) struct Finished {
     pub(super) elapsed: Duration,
     pub(super) pause: Option<Duration>,
     pub(super) ids: Option<IdSpace>,
+    pub(super) sampling: Option<output::Sampled>,
 }
 
 pub(super) fn complete(
@@ -384,7 +399,7 @@ pub(super) fn complete(
     output: &Output,
     finished: Finished,
 ) -> Result<Taken> {
-    let Finished { written, started, elapsed, pause, ids } = finished;
+    let Finished { written, started, elapsed, pause, ids, sampling } = finished;
     let milliseconds = |time: Duration| (time.as_secs_f64() * 1e6).round() / 1e3;
     let captured = output::Captured {
         kind: kind.extension().to_owned(),
@@ -395,6 +410,7 @@ pub(super) fn complete(
         bytes: written.bytes,
         nodes: written.counts.nodes,
         edges: written.counts.edges,
+        sampling,
     };
     let metadata = Metadata::new(captured, process, runtime, ids, scripts);
     if let Some(path) = &written.path {

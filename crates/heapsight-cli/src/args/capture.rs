@@ -1,8 +1,10 @@
 //! The command line of the captures: what to capture from, when to end, what to do meanwhile.
 
-use std::{ffi::OsString, time::Duration};
+use std::{ffi::OsString, path::PathBuf, time::Duration};
 
-use clap::{Args as ClapArgs, ValueEnum};
+use clap::{Args as ClapArgs, Subcommand, ValueEnum};
+
+use super::Top;
 
 /// What to capture from.
 #[derive(Clone, Debug, ClapArgs)]
@@ -98,13 +100,17 @@ pub(crate) struct Snapshot {
 /// Record an allocation timeline: what is allocated, when and where, and what of it stays
 ///
 /// Slows the target some ten times while it records, three times without stacks: for a test machine, not for
-/// production.
+/// production. `timeline show` answers from the file.
 #[derive(Debug, ClapArgs)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 #[command(after_help = "Examples:
   heapsight timeline 4711 --duration 30s
+  heapsight timeline show app.heaptimeline --from 10s --to 20s
   heapsight timeline 4711 --load http://localhost:3000/ -n 1000 -c 5
   heapsight timeline --wait-for http://localhost:3000/ --during 'ab -n 1000 -c 5 http://localhost:3000/' -- node app.js")]
 pub(crate) struct Timeline {
+    #[command(subcommand)]
+    pub(crate) question: Option<TimelineQuestion>,
     #[command(flatten)]
     pub(crate) target: From,
     #[command(flatten)]
@@ -112,6 +118,34 @@ pub(crate) struct Timeline {
     /// Record when objects were allocated, but not where: costs less
     #[arg(long)]
     pub(crate) no_stacks: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TimelineQuestion {
+    Show(TimelineShow),
+}
+
+/// Bars over time: what was allocated and what of it is alive; and what is alive of a part of the recording
+///
+/// The file says of each interval how many objects were allocated, and which of them are alive, with their sizes. A time
+/// takes the intervals that end within it, as DevTools' selection does.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "Examples:
+  heapsight timeline show app.heaptimeline
+  heapsight timeline show app.heaptimeline --from 10s --to 20s     what was allocated then and is alive
+  heapsight timeline show app.heaptimeline -o bars.svg")]
+pub(crate) struct TimelineShow {
+    /// Timeline; `-` is standard input
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// Show what is alive of what was allocated from this moment of the recording on
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    pub(crate) from: Option<u64>,
+    /// Likewise, up to this moment
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    pub(crate) to: Option<u64>,
+    #[command(flatten)]
+    pub(crate) top: Top,
 }
 
 /// Record a sampling heap profile: which functions allocate what is alive
@@ -157,6 +191,73 @@ pub(crate) enum Collected {
     Minor,
 }
 
+/// Which functions allocate, live: like `top`, for allocations
+///
+/// Samples the program as `heapsight sample` does and shows the functions by what they allocate, each second anew, with the
+/// spaces of the heap, resident and external memory, and how busy the event loop is. What was allocated is counted with
+/// what has been collected since; --live (key l) counts what is alive of it. Nothing is left behind in the program.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "Examples:
+  heapsight top 4711
+  heapsight top 4711 --live
+  heapsight top 4711 --once              one table after a second, without a terminal
+  heapsight top 4711 -n 60 --json        one object a line, for a minute
+
+Keys: s t r sort by self, total, rate; arrows choose, Enter opens the callers; l live or all; p pause; q quit")]
+pub(crate) struct Live {
+    #[command(flatten)]
+    pub(crate) target: From,
+    /// Count what is alive of what was allocated, instead of all
+    #[arg(long = "live")]
+    pub(crate) alive: bool,
+    /// The time between two refreshes
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = duration)]
+    pub(crate) every: Duration,
+    /// Bytes between two samples, on average
+    #[arg(long, value_name = "SIZE", default_value = "64KiB", value_parser = size)]
+    pub(crate) interval: u64,
+    /// Order of the functions
+    #[arg(long, value_enum, default_value_t = LiveSort::Own, value_name = "COLUMN")]
+    pub(crate) sort: LiveSort,
+    /// Print one table and end: the same as -n 1
+    #[arg(long)]
+    pub(crate) once: bool,
+    /// Print so many tables, without a terminal, and end
+    #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), conflicts_with = "once")]
+    pub(crate) count: Option<u64>,
+    #[command(flatten)]
+    pub(crate) top: Top,
+}
+
+/// Order of the functions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LiveSort {
+    /// Bytes that the function allocated itself
+    #[value(name = "self")]
+    Own,
+    /// Bytes that were allocated while it was on the stack
+    Total,
+    /// Bytes that it allocated itself since the last refresh
+    Rate,
+}
+
+/// Why a process takes so much memory: what its resident memory consists of, and a verdict
+///
+/// Puts together what the kernel says of the process' mappings and what V8 says of its heaps and buffers, workers included.
+/// Names the cause: the JS heap, buffers, native memory, or an allocator that gives nothing back.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "Examples:
+  heapsight rss 4711
+  heapsight rss 4711 --no-inspector    from the mappings alone: nothing is sent to the process
+  heapsight rss 4711 --json")]
+pub(crate) struct Rss {
+    #[command(flatten)]
+    pub(crate) target: From,
+    /// Ask the kernel alone, and leave the inspector closed
+    #[arg(long)]
+    pub(crate) no_inspector: bool,
+}
+
 /// Have a running process write snapshots when it nears its heap limit
 ///
 /// V8 writes them into the working directory of the process just before it would run out of memory.
@@ -189,6 +290,14 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
         .ok()
         .filter(|time| !time.is_zero())
         .ok_or_else(|| "a time is more than nothing".to_owned())
+}
+
+/// A moment of a recording, in microseconds: a time, or nothing.
+fn moment(text: &str) -> Result<u64, String> {
+    if text.trim().trim_end_matches(|c: char| c.is_ascii_alphabetic()).parse() == Ok(0.0) {
+        return Ok(0);
+    }
+    duration(text).map(|time| u64::try_from(time.as_micros()).unwrap_or(u64::MAX))
 }
 
 /// A size in bytes: `512KiB`, `1MB`, `65536`.
@@ -225,6 +334,8 @@ mod tests {
         for bad in ["", "x", "0s", "5 parsecs", "-1s", "1e400s"] {
             assert!(duration(bad).is_err(), "{bad}");
         }
+        assert_eq!([moment("0s"), moment("0"), moment("1.5s")], [Ok(0), Ok(0), Ok(1_500_000)]);
+        assert!(moment("x").is_err());
         assert_eq!(size("512KiB"), Ok(512 << 10));
         assert_eq!(size("1 MB"), Ok(1_000_000));
         for bad in ["", "0", "-1", "5 stone", "99999999999999999999"] {

@@ -24,6 +24,7 @@ pub(crate) enum Question {
     Top(ProfileTop),
     Tree(Tree),
     Callers(Callers),
+    Flame(Flame),
     Diff(ProfileDiff),
     Merge(Merge),
     Filter(Filter),
@@ -131,6 +132,28 @@ pub(crate) struct Callers {
     /// Functions, and callers of each, to print
     #[arg(long, default_value_t = 8, value_name = "N")]
     pub(crate) top: usize,
+}
+
+/// A flame graph: an SVG image or a page, by the name of the output
+///
+/// Both are one file that a browser opens from the disk and that loads nothing: click a frame to zoom, type to search, point
+/// at a frame for its sizes. The page can also be inverted (who called what allocated), and colours by npm package. With
+/// --diff, frames are as wide as they are now; red grew since the older profile, blue shrank, and grey is what chance
+/// explains.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "Examples:
+  heapsight profile flame app.heapprofile -o app.svg
+  heapsight profile flame app.heapprofile --no-internals -o app.html
+  heapsight profile flame tuesday.heapprofile --diff monday.heapprofile -o grew.html")]
+pub(crate) struct Flame {
+    #[command(flatten)]
+    pub(crate) input: Files,
+    /// Colour by what changed since this older profile
+    #[arg(long, value_name = "OLD")]
+    pub(crate) diff: Option<PathBuf>,
+    /// Levels to draw
+    #[arg(long, default_value_t = 512, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub(crate) depth: u32,
 }
 
 /// What grew from one profile to another, or steadily over a series

@@ -19,6 +19,7 @@ mod ps;
 mod query;
 mod report;
 mod retainers;
+mod rss;
 mod sample;
 mod search;
 mod show;
@@ -28,6 +29,7 @@ mod strings;
 mod summary;
 mod suspects;
 mod timeline;
+mod top;
 mod validate;
 
 use std::io::Write;
@@ -76,6 +78,8 @@ pub(crate) fn run(args: Args) -> Result<Answer, Failure> {
         Command::Snapshot(args) => snapshot::run(&context, &args),
         Command::Timeline(args) => timeline::run(&context, &args),
         Command::Sample(args) => sample::run(&context, &args),
+        Command::Top(args) => top::run(&context, &args),
+        Command::Rss(args) => rss::run(&context, &args),
         Command::Arm(args) => arm::run(&context, &args),
     };
     context.print_timings();
@@ -113,6 +117,35 @@ fn write(context: &Context, forms: Forms<'_>) -> Result<(), Failure> {
     let mut output = context.output()?;
     output.write_all(text.as_bytes())?;
     output.finish()
+}
+
+/// The file that `-o` names, for answers that are about it; refuses forms that then have no place.
+fn named_output(context: &Context) -> Result<Option<String>, Failure> {
+    let file = context.output_path().filter(|path| *path != std::path::Path::new("-"));
+    match (context.format(), file) {
+        (Format::Text | Format::Json, Some(file)) => Ok(Some(file.display().to_string())),
+        (Format::Text, None) => Ok(None),
+        (Format::Json, None) => Err(Failure::new(
+            "JSON about a file has no place beside the file itself on standard output",
+            "name the file: -o FILE",
+        )),
+        (Format::Csv | Format::Markdown, _) => Err(Failure::new(
+            "this answer is no table: it has no CSV or Markdown form",
+            "use --json or --format text",
+        )),
+    }
+}
+
+/// Says on standard output what was written to the file of [`named_output`].
+fn say_written(
+    context: &Context,
+    json: &dyn Fn() -> Value,
+    text: &dyn Fn() -> String,
+) -> Result<(), Failure> {
+    let text =
+        if context.format() == Format::Json { serde_json::to_string_pretty(&json())? + "\n" } else { text() };
+    std::io::stdout().write_all(text.as_bytes())?;
+    Ok(())
 }
 
 /// A pattern of the command line.

@@ -1,22 +1,26 @@
 //! `heapsight profile`.
 
 use std::{
-    fs::File,
-    io,
+    fs::{self, File},
+    io::{self, Write as _},
     path::{Path, PathBuf},
 };
 
 use heapsight_capture::output::Metadata;
 use heapsight_profile::{Groups, Problem, Profile, ReadError};
 use heapsight_query::code::{Script, Sources, package_of, shown};
-use heapsight_report::profile as report;
+use heapsight_report::{
+    flame::{self as report_flame, Picture},
+    profile as report, units,
+};
+use serde_json::json;
 
-use super::{Forms, convert, pattern, write};
+use super::{Forms, convert, named_output, pattern, say_written, write};
 use crate::{
     Answer,
     args::profile::{
-        By, Callers, Files, Filter, Merge, Profile as Args, ProfileDiff, ProfileSort, ProfileTop, Question,
-        Tree, View,
+        By, Callers, Files, Filter, Flame, Merge, Profile as Args, ProfileDiff, ProfileSort, ProfileTop,
+        Question, Tree, View,
     },
     context::{Context, title},
     failure::Failure,
@@ -27,6 +31,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Answer, Failure> {
         Question::Top(args) => top(context, args),
         Question::Tree(args) => tree(context, args),
         Question::Callers(args) => callers(context, args),
+        Question::Flame(args) => flame(context, args),
         Question::Diff(args) => diff(context, args),
         Question::Merge(args) => merge(context, args),
         Question::Filter(args) => filter(context, args),
@@ -118,6 +123,62 @@ fn callers(context: &Context, args: &Callers) -> Result<Answer, Failure> {
     Ok(if tree.is_empty() { Answer::No } else { Answer::Yes })
 }
 
+/// The narrowest frame of an image, as a part of its width: a tenth of a pixel of 1,200.
+const IMAGE_SHARE: f64 = 0.1 / 1200.0;
+
+/// The most frames of an image, each an element; and of a page, each a few numbers.
+const MOST_FRAMES: (usize, usize) = (20_000, 200_000);
+
+fn flame(context: &Context, args: &Flame) -> Result<Answer, Failure> {
+    let extension = context.output_path().and_then(Path::extension).map(std::ffi::OsStr::to_ascii_lowercase);
+    let is_page = match extension.as_ref().and_then(|extension| extension.to_str()) {
+        Some("svg") => false,
+        Some("html" | "htm") => true,
+        _ => {
+            return Err(Failure::new(
+                "a flame graph is an image or a page, and the name of the output says which",
+                "name it: -o flame.svg or -o flame.html",
+            ));
+        }
+    };
+    let file = named_output(context)?.unwrap_or_default();
+    let mut output = context.output()?;
+    let profile = merged(&args.input)?;
+    let bounds = heapsight_profile::Bounds {
+        // A page can be zoomed into what is narrower at first.
+        share: if is_page { IMAGE_SHARE / 100.0 } else { IMAGE_SHARE },
+        levels: args.depth,
+        frames: if is_page { MOST_FRAMES.1 } else { MOST_FRAMES.0 },
+    };
+    let title = named(&args.input.files);
+    let comparison;
+    let picture = if let Some(old) = &args.diff {
+        let before = viewed(read(old)?, args.input.view, std::slice::from_ref(old));
+        comparison = heapsight_profile::compare(&before, &profile);
+        let title = format!("Allocations of {title} against {}", self::title(old));
+        Picture::difference(&comparison, &title, bounds)
+    } else {
+        Picture::new(&profile, &format!("Allocations of {title}"), bounds)
+    };
+    let text = if is_page { report_flame::html(&picture) } else { report_flame::svg(&picture) };
+    output.write_all(text.as_bytes())?;
+    output.finish()?;
+    let (frames, narrow, deep) = picture.frames();
+    say_written(
+        context,
+        &|| {
+            json!({"file": file, "frames": frames, "narrow_frames": narrow, "deep_frames": deep,
+                "total_size": picture.total()})
+        },
+        &|| {
+            let frames = units::number_of(frames, "frame", "frames");
+            let rest = picture.left_out().map(|text| format!("; {text}")).unwrap_or_default();
+            format!("wrote {file}: {frames}{rest}\n")
+        },
+    )?;
+    Ok(answer(&profile))
+}
+
 fn diff(context: &Context, args: &ProfileDiff) -> Result<Answer, Failure> {
     let mut profiles = Vec::with_capacity(args.files.len());
     for path in &args.files {
@@ -154,14 +215,31 @@ fn diff(context: &Context, args: &ProfileDiff) -> Result<Answer, Failure> {
 }
 
 fn merge(context: &Context, args: &Merge) -> Result<Answer, Failure> {
+    let file = named_output(context)?;
     let output = context.output()?;
     let profile = merged(&args.input)?;
     convert::write(&profile, convert::Format::of(context.output_path()), "merged", output)?;
+    if let Some(file) = file {
+        let profiles = args.input.files.len() as u64;
+        say_written(
+            context,
+            &|| {
+                let mut value = report::written(&profile, &file);
+                value["profiles"] = profiles.into();
+                value
+            },
+            &|| {
+                let profiles = units::number_of(profiles, "profile", "profiles");
+                format!("wrote {file}: {profiles}, {}", report::summary(&profile))
+            },
+        )?;
+    }
     Ok(answer(&profile))
 }
 
 fn filter(context: &Context, args: &Filter) -> Result<Answer, Failure> {
     let (function, file) = (pattern(args.function.as_deref())?, pattern(args.file.as_deref())?);
+    let written = named_output(context)?;
     let output = context.output()?;
     let profile = merged(&args.input)?;
     let fits = |number| {
@@ -172,6 +250,22 @@ fn filter(context: &Context, args: &Filter) -> Result<Answer, Failure> {
     };
     let taken = heapsight_profile::filter(&profile, fits, args.without);
     convert::write(&taken, convert::Format::of(context.output_path()), "filtered", output)?;
+    if let Some(file) = written {
+        say_written(
+            context,
+            &|| {
+                let mut value = report::written(&taken, &file);
+                value["size_before"] = profile.total_size().into();
+                value
+            },
+            &|| {
+                let all = profile.total_size();
+                let part = units::percent(taken.total_size(), all);
+                let summary = report::summary(&taken);
+                format!("wrote {file}: {part} of {}: {summary}", units::estimate(all, Some(0.05)))
+            },
+        )?;
+    }
     Ok(answer(&taken))
 }
 
@@ -225,7 +319,16 @@ pub(super) fn read(path: &Path) -> Result<Profile, Failure> {
             "check the path; `-` reads standard input",
         )
     })?;
-    heapsight_profile::read(file).map_err(failed)
+    let mut profile = heapsight_profile::read(file).map_err(failed)?;
+    // The side file of a capture knows how it was sampled.
+    let packed = path.extension().is_some_and(|extension| extension == "gz" || extension == "zst");
+    let side = Metadata::of(path).ok().flatten().map(|side| side.capture);
+    let its = side.filter(|side| packed || fs::metadata(path).is_ok_and(|file| file.len() == side.bytes));
+    if let Some(sampled) = its.and_then(|side| side.sampling) {
+        profile.interval = profile.interval.or(Some(sampled.interval));
+        profile.has_collected = sampled.collected;
+    }
+    Ok(profile)
 }
 
 /// A profile as it is asked for: through source maps, without internals.

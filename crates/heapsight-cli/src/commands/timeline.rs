@@ -1,11 +1,21 @@
 //! `heapsight timeline`.
 
+mod show;
+
 use heapsight_capture::take::TimelineOptions;
 
 use super::capture;
-use crate::{Answer, args::capture::Timeline as Args, context::Context, failure::Failure};
+use crate::{
+    Answer,
+    args::capture::{Timeline as Args, TimelineQuestion},
+    context::Context,
+    failure::Failure,
+};
 
 pub(super) fn run(context: &Context, args: &Args) -> Result<Answer, Failure> {
+    if let Some(TimelineQuestion::Show(args)) = &args.question {
+        return show::run(context, args);
+    }
     let stop = capture::stop_on_signals()?;
     let thread = capture::thread(&args.target)?;
     let mut meanwhile = capture::meanwhile(&args.meanwhile, args.target.timeout)?;

@@ -30,13 +30,13 @@ const WATCH: &str = "globalThis.wrong = [];
     }";
 
 /// A browser with one page.
-struct Browser {
-    attachment: Attachment,
+pub(crate) struct Browser {
+    pub(crate) attachment: Attachment,
     _program: Program,
 }
 
 impl Browser {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let mut command = Command::new(runtimes::chromium());
         command.args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]);
         command.args(["--disable-component-update", "--disable-sync", "--remote-debugging-port=0"]);
@@ -56,7 +56,7 @@ impl Browser {
         Self { attachment, _program: program }
     }
 
-    fn open(&mut self, file: &Path) {
+    pub(crate) fn open(&mut self, file: &Path) {
         let url = format!("file://{}", file.display());
         self.attachment.session().call("Page.navigate", &json!({"url": url}), PATIENCE).unwrap();
         let there = format!("location.href === {} && document.readyState === 'complete'", json!(url));
@@ -64,7 +64,7 @@ impl Browser {
     }
 
     /// The value of an expression.
-    fn ask(&mut self, expression: &str) -> Value {
+    pub(crate) fn ask(&mut self, expression: &str) -> Value {
         let asked = self.attachment.session().evaluate(expression, PATIENCE);
         asked.unwrap_or_else(|error| panic!("{expression}: {error}"))
     }

@@ -67,3 +67,67 @@ fn files_that_are_no_profiles() {
     }
     assert_snapshot!("profile_errors", text);
 }
+
+#[test]
+fn flame_graphs_say_what_they_left_out() {
+    let cli = Cli::new();
+    copied(&cli, "node-26.10.0.heapprofile");
+    let file = "node-26.10.0.heapprofile";
+    let mut text = String::new();
+    for args in [
+        &["profile", "flame", "--help"][..],
+        &["profile", "flame", file, "-o", "a.svg"],
+        &["profile", "flame", file, "-o", "a.svg"],
+        &["profile", "flame", file, "-o", "a.html", "--json"],
+        &["profile", "flame", file, "--depth", "2", "-o", "b.html"],
+        &["profile", "flame", file, "--diff", file, "-o", "c.svg"],
+        &["profile", "flame", file, "-o", "a.png"],
+        &["profile", "flame", file],
+        &["profile", "merge", file, file, "-o", "m.pb.gz"],
+        &["profile", "merge", file, file, "-o", "m.heapprofile", "--json"],
+        &["profile", "filter", file, "--function", "churn", "-o", "f.heapprofile"],
+        &["profile", "filter", file, "--function", "churn", "--json"],
+        &["profile", "diff", file, "m.heapprofile", "--json"],
+    ] {
+        text += &cli.shown(args);
+    }
+    assert_snapshot!("profile_pictures", text);
+    let svg = fs::read_to_string(cli.file("a.svg")).unwrap();
+    roxmltree::Document::parse(&svg).unwrap();
+    assert_snapshot!("profile_svg", &svg[svg.find("<g id").unwrap()..svg.find("<script").unwrap()]);
+}
+
+#[test]
+fn timelines_as_bars_and_by_time() {
+    let cli = Cli::new();
+    let mut text = cli.shown(&["timeline", "show", "--help"]);
+    for (name, range) in [
+        ("node-26.10.0", &["--from", "1.2s", "--to", "1.5s"][..]),
+        ("node-26.10.0", &["--from", "100ms", "--to", "101ms"]),
+        ("node-14.21.3", &["--from", "0"]),
+        ("chromium-156.0.8078.79", &[]),
+        ("deno-2.9.6", &[]),
+    ] {
+        let file = format!("{name}.heaptimeline");
+        cli.fixture(&file);
+        text += &cli.shown(&[&["timeline", "show", &file, "--top", "4"], range].concat());
+    }
+    cli.fixture("node-26.10.0.heapsnapshot");
+    text += &cli.shown(&["timeline", "show", "node-26.10.0.heapsnapshot"]);
+    text += &cli.shown(&["timeline", "show", "node-26.10.0.heaptimeline", "-o", "bars.svg"]);
+    text += &cli.shown(&["timeline", "show", "node-26.10.0.heaptimeline", "--format", "csv"]);
+    text += &cli.shown(&["timeline", "--no-stacks", "show"]);
+    assert_snapshot!("timeline_show", text);
+    let svg = fs::read_to_string(cli.file("bars.svg")).unwrap();
+    roxmltree::Document::parse(&svg).unwrap();
+    assert!(svg.contains("26,143 objects allocated") && svg.matches("<title>").count() == 31, "{svg}");
+    let json = cli.json(&["timeline", "show", "node-26.10.0.heaptimeline", "--from", "1s", "--json"]);
+    let sum: u64 = json["intervals"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|i| i["to_us"].as_u64() >= Some(1_000_000))
+        .map(|i| i["live_size"].as_u64().unwrap())
+        .sum();
+    assert_eq!(json["selection"]["live_size"], sum);
+}

@@ -38,7 +38,7 @@ pub fn page(page: &Page<'_>) -> String {
 }
 
 /// JSON that cannot end the element that it stands in, nor begin a comment there. These characters occur in strings only.
-fn inert(json: &str) -> String {
+pub(crate) fn inert(json: &str) -> String {
     let mut out = String::with_capacity(json.len() + json.len() / 16);
     for c in json.chars() {
         match c {
@@ -54,7 +54,7 @@ fn inert(json: &str) -> String {
 }
 
 /// The digest of an inline element as a policy has it: SHA-256 in base 64.
-fn digest(text: &str) -> String {
+pub(crate) fn digest(text: &str) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut out = String::new();
     for three in Sha256::digest(text.as_bytes()).chunks(3) {
