@@ -1,5 +1,4 @@
 //! Timelines against the results of DevTools' engine: intervals, and who allocated what is alive.
-#![expect(clippy::unwrap_used, reason = "tests fail loudly")]
 
 use std::collections::BTreeMap;
 
