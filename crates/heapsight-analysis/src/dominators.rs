@@ -42,7 +42,7 @@ use crate::{
 /// Predecessors that are placed together.
 const BATCH: usize = 64;
 
-/// Edges of a node whose targets are asked for when the node is entered.
+/// Edges of a node whose targets are asked for when the node is entered, and steps by which other loops ask ahead.
 const AHEAD: usize = 16;
 
 /// The dominator tree.
@@ -575,6 +575,10 @@ impl NumberedTree {
         {
             let column: &mut [u32] = &mut idom[..n];
             for v in 1..=n {
+                if let Some(&ahead) = vertex.get(v + AHEAD) {
+                    prefetch(column, ahead as usize);
+                    prefetch(vertex, dom[v + AHEAD] as usize);
+                }
                 column[vertex[v] as usize] = vertex[dom[v] as usize];
             }
         }
@@ -592,6 +596,10 @@ fn retained(vertex: &[u32], dom: &[u32], sizes: &SizeColumn, pool: &Pool) -> Opt
     }
     let mut retained = SizeBuilder::over(pool.take()?, n);
     for v in (2..=n as u32).rev() {
+        if let Some(ahead) = (v as usize).checked_sub(AHEAD) {
+            prefetch(&sum.low, dom[ahead] as usize);
+            prefetch(retained.low(), vertex[ahead] as usize);
+        }
         let own = sum.get(v);
         let up = dom[v as usize];
         sum.set(up, sum.get(up).saturating_add(own));
@@ -637,6 +645,7 @@ fn preorder(vertex: &[u32], dom: &[u32], pool: &Pool) -> Option<Column<u32>> {
     {
         let next: &mut [u32] = &mut scratch;
         for v in (2..=n).rev() {
+            prefetch(next, dom[v.saturating_sub(AHEAD)] as usize);
             next[dom[v] as usize] += next[v] + 1;
         }
         // `next[v]`: first the number of nodes below v, then the place after the last child placed so far.
@@ -644,6 +653,9 @@ fn preorder(vertex: &[u32], dom: &[u32], pool: &Pool) -> Option<Column<u32>> {
         places[0] = vertex[1];
         next[1] = 1;
         for v in 2..=n {
+            if let Some(&ahead) = dom.get(v + AHEAD) {
+                prefetch(next, ahead as usize);
+            }
             let below = next[v];
             let place = next[dom[v] as usize];
             next[dom[v] as usize] = place + below + 1;

@@ -162,7 +162,6 @@ impl Heap {
         )
         .ok_or(OutOfMemory)?;
         snapshot.nodes.self_size = own;
-        drop(pool);
         let mut heap = Self {
             snapshot,
             known,
@@ -177,13 +176,15 @@ impl Heap {
         at_once(
             || beside.dominators(&heap.dominators, &heap.retained),
             || {
-                phase(monitor, "summary", || {
+                let rows = || {
                     for (row, retained) in
                         summary.iter_mut().zip(class_retained_sizes(heap.inputs(), |_| true))
                     {
                         row.retained_size = retained;
                     }
-                });
+                };
+                // Giving memory back takes its time, too.
+                rayon::join(|| drop(pool), || phase(monitor, "summary", rows));
             },
         );
         summary.retain(|row| row.count > 0);

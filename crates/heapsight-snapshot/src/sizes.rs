@@ -145,6 +145,11 @@ impl SizeBuilder {
         }
     }
 
+    /// The 32-bit array, for whoever asks the processor to fetch a place of it.
+    pub fn low(&self) -> &[u32] {
+        &self.low
+    }
+
     /// The finished column.
     pub fn finish(self) -> SizeColumn {
         let Self { low, len, mut large } = self;
