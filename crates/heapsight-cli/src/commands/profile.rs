@@ -13,6 +13,7 @@ use heapsight_report::{
     flame::{self as report_flame, Picture},
     profile as report, units,
 };
+use rayon::prelude::*;
 use serde_json::json;
 
 use super::{Forms, convert, named_output, pattern, say_written, write};
@@ -282,10 +283,13 @@ pub(super) fn merged(input: &Files) -> Result<Profile, Failure> {
     let profile = match input.files.as_slice() {
         [one] => read(one)?,
         more => {
-            // One after the other: a thousand of them need not be in memory at once.
+            // A few at a time, on all cores: a thousand of them need not be in memory at once.
             let mut sum = heapsight_profile::Merge::default();
-            for path in more {
-                sum.add(&read(path)?);
+            for some in more.chunks(2 * rayon::current_num_threads().max(1)) {
+                let profiles: Vec<_> = some.par_iter().map(|path| read(path)).collect();
+                for profile in profiles {
+                    sum.add(&profile?);
+                }
             }
             sum.finish()
         }

@@ -1,6 +1,6 @@
 //! Places by the URL of a script, for files that name scripts and not numbers: sampling profiles.
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::{
     Place, Script,
@@ -21,8 +21,10 @@ impl Sources {
             known.into_iter().map(|script| (script.url.clone(), script)).collect();
         let budget = Budget::default();
         let mut maps = FxHashMap::default();
+        // A script has many functions, and is looked at once, whether it has a map or not.
+        let mut seen = FxHashSet::default();
         for url in urls {
-            if url.is_empty() || url.starts_with("node:") || maps.contains_key(url) {
+            if url.is_empty() || url.starts_with("node:") || !seen.insert(url) {
                 continue;
             }
             let script = known.remove(url).unwrap_or_else(|| Script {
