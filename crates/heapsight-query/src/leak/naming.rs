@@ -172,15 +172,20 @@ fn listeners_of(heap: &Heap, tree: &ReadableTree, ord: u32, slot: Option<usize>)
         let name = names.edge(edge);
         name == "_events" || name == "<symbol kEvents>" || name == "<symbol events>"
     };
+    // An EventTarget has a Map of them, whose table is no event.
+    let event = |edge: usize| {
+        if heap.snapshot.edge_kind(edge) == EdgeKind::PROPERTY {
+            format!("\"{}\"", names.edge(edge))
+        } else {
+            "all events".to_owned()
+        }
+    };
     let (parent, edge) = owner(heap, tree, ord)?;
     if is_events(edge) {
-        // An EventTarget has a Map of them, whose table is no event.
-        let event = slot.filter(|&edge| heap.snapshot.edge_kind(edge) == EdgeKind::PROPERTY);
-        let event = event.map(|edge| names.edge(edge).into_owned());
-        return Some(event.map_or_else(|| "all events".to_owned(), |event| format!("\"{event}\"")));
+        return Some(slot.map_or_else(|| "all events".to_owned(), event));
     }
     let (_, above) = owner(heap, tree, parent)?;
-    is_events(above).then(|| format!("\"{}\"", names.edge(edge)))
+    is_events(above).then(|| event(edge))
 }
 
 /// The emitter above a listener array.
