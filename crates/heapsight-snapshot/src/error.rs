@@ -111,6 +111,9 @@ pub enum Problem {
     /// The text stops inside a part.
     #[error("the file ends here, it is truncated")]
     Truncated,
+    /// Zero bytes where text should be.
+    #[error("zero bytes stand where the text should go on")]
+    Zeros,
     /// Not the beginning of a JSON object.
     #[error("this is not a heap snapshot: expected `{{\"snapshot\":`, found {0}")]
     NotASnapshot(String),

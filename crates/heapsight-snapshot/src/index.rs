@@ -57,6 +57,11 @@ impl<W: Write> IndexWriter<W> {
         Ok(Self { out, at: HEADER_BYTES as u64, table })
     }
 
+    /// Where it is written to. What is written past the index does not belong to it.
+    pub fn output(&mut self) -> &mut W {
+        &mut self.out
+    }
+
     /// Writes a column.
     pub fn column<T: Pod>(&mut self, name: &str, items: &[T]) -> io::Result<()> {
         self.bytes(name, bytemuck::cast_slice(items))

@@ -12,7 +12,10 @@ use std::{
     },
 };
 
-use crate::error::{Problem, ReadError, Section, show_byte};
+use crate::{
+    ReadOptions,
+    error::{Problem, ReadError, Section, show_byte},
+};
 
 /// Bytes that the cursor reads at a time.
 const STEP: usize = 256 << 10;
@@ -40,6 +43,17 @@ impl Compression {
             _ => Self::None,
         }
     }
+}
+
+/// The text of a file, unpacked, for whoever reads it otherwise than as a snapshot.
+///
+/// # Errors
+/// The source fails, or is not what its first bytes say.
+pub fn unpacked<'r>(
+    source: impl Read + Send + 'r,
+    options: ReadOptions<'r>,
+) -> Result<impl Read + Send + 'r, ReadError> {
+    Ok(Input::new(Box::new(source), options.len, options.progress)?.source)
 }
 
 /// A source that remembers whether it failed.
@@ -73,6 +87,10 @@ pub(crate) struct Input<'r> {
     /// Length of the text where it is known beforehand (plain files).
     pub(crate) len_hint: Option<u64>,
     progress: Option<&'r (dyn Fn(u64) + Sync)>,
+    /// Whether the text may stop anywhere: then a source that fails, or a zero byte, is its end.
+    pub(crate) lenient: bool,
+    /// Why the text ended where it did, if not by itself.
+    pub(crate) cut: Option<Problem>,
 }
 
 impl<'r> Input<'r> {
@@ -120,6 +138,8 @@ impl<'r> Input<'r> {
             eof: false,
             len_hint,
             progress,
+            lenient: false,
+            cut: None,
         })
     }
 
@@ -151,8 +171,20 @@ impl<'r> Input<'r> {
                 } else {
                     Problem::Io(e)
                 };
-                return Err(problem.at(section, offset));
+                if !self.lenient {
+                    return Err(problem.at(section, offset));
+                }
+                self.eof = true;
+                self.cut = Some(problem);
             }
+        }
+        if self.lenient
+            && let Some(zero) = memchr::memchr(0, &text[before..])
+        {
+            // A file system that lost the end of a file after a crash puts zeros in its place.
+            text.truncate(before + zero);
+            self.eof = true;
+            self.cut = Some(Problem::Zeros);
         }
         if let Some(progress) = self.progress {
             progress(self.base + text.len() as u64);

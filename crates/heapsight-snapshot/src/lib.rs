@@ -4,6 +4,8 @@
 //! gives a [`Snapshot`]: one array for each field of the nodes and of the edges, indexed by *ordinal* (0, 1, 2 ... in the
 //! order of the file). Raw positions in the file's flat arrays never leave the reader.
 //!
+//! [`write()`] makes the text of a snapshot again, and [`repair()`] reads what is whole in one that was cut off.
+//!
 //! This crate knows no graph algorithm, opens no path by itself and does not panic on any input. It computes nothing
 //! that the file does not say.
 //!
@@ -24,20 +26,24 @@ mod kinds;
 mod nodes;
 mod numbers;
 mod reader;
+mod repair;
 mod rows;
 mod scopes;
 mod sizes;
 mod snapshot;
 mod strings;
 mod tables;
+mod writer;
 
 pub use buffer::{Buffer, Column};
 pub use error::{Problem, ReadError, Section, Warning, WarningKind, Warnings};
-pub use input::Compression;
+pub use input::{Compression, unpacked};
 pub use kinds::{EdgeKind, KindTable, NodeKind};
 pub use reader::{ReadOptions, read};
+pub use repair::{Loss, Repaired, repair};
 pub use scopes::Scopes;
 pub use sizes::{SizeBuilder, SizeColumn, Sizes};
 pub use snapshot::{EdgeColumns, NodeColumns, Snapshot};
-pub use strings::StringTable;
+pub use strings::{StringTable, StringTableBuilder};
 pub use tables::{Location, Locations, Sample, TraceFunction, TraceNode, Traces};
+pub use writer::write;

@@ -64,6 +64,73 @@ pub fn read<'r>(source: impl Read + Send + 'r, options: ReadOptions<'r>) -> Resu
     reader.finish(&input)
 }
 
+/// What is whole in a snapshot that was cut off, and where it ends.
+pub(crate) struct Remains {
+    pub(crate) snapshot: Snapshot,
+    /// Where the text ends, and why; `None` if it is whole.
+    pub(crate) end: Option<ReadError>,
+    pub(crate) sections: Vec<Section>,
+    pub(crate) promised_nodes: u64,
+    pub(crate) promised_edges: u64,
+    /// Edges that the whole nodes claim.
+    pub(crate) claimed_edges: u64,
+    /// Nodes of which an edge or more did not come.
+    pub(crate) stripped_nodes: u64,
+    /// The largest string index in use, if any is.
+    pub(crate) max_name: Option<u32>,
+}
+
+/// Reads as much as is whole of a snapshot whose text may stop anywhere: rows that are whole, strings that are closed.
+///
+/// # Errors
+/// The header is not whole, there is no node, or something is wrong that is no missing end.
+pub(crate) fn read_remains<'r>(
+    source: impl Read + Send + 'r,
+    options: ReadOptions<'r>,
+) -> Result<Remains, ReadError> {
+    let mut input = Input::new(Box::new(source), options.len, options.progress)?;
+    input.lenient = true;
+    let mut reader = Reader { threads: options.threads.max(1), ..Reader::default() };
+    let end = match reader.top_level(&mut input) {
+        Ok(()) => None,
+        Err(error) if matches!(error.problem, Problem::Truncated) && reader.header.is_some() => {
+            let problem = input.cut.take().unwrap_or(Problem::Truncated);
+            Some(problem.at(error.section, error.offset))
+        }
+        Err(mut error) => {
+            if let (Problem::Truncated, Some(problem)) = (&error.problem, input.cut.take()) {
+                error.problem = problem;
+            }
+            return Err(error);
+        }
+    };
+    let (promised_nodes, promised_edges) =
+        reader.header.as_ref().map_or((0, 0), |header| (header.node_count, header.edge_count));
+    let claimed_edges = reader.edge_sum;
+    let sections = reader.seen.clone();
+    let max_name = reader.max_node_name.max(reader.max_edge_name);
+    let mut snapshot = reader.finish(&input)?;
+    // Nodes after the last whole edge have none; the one whose edges were cut has those that are left.
+    let edges = snapshot.edge_count() as u32;
+    let loses = |span: &[u32]| span[1] > edges && span[1] > span[0];
+    let stripped_nodes = snapshot.nodes.first_edge.windows(2).filter(|span| loses(span)).count() as u64;
+    if let Some(first_edge) = snapshot.nodes.first_edge.to_mut() {
+        for first in first_edge.iter_mut() {
+            *first = edges.min(*first);
+        }
+    }
+    Ok(Remains {
+        snapshot,
+        end,
+        sections,
+        promised_nodes,
+        promised_edges,
+        claimed_edges,
+        stripped_nodes,
+        max_name,
+    })
+}
+
 #[derive(Default)]
 struct Reader {
     threads: usize,
@@ -297,7 +364,7 @@ impl Reader {
                 format!("the header promises {} edges, the file has {done}", header.edge_count)
             });
         }
-        if self.edge_sum > done as u64 {
+        if self.edge_sum > done as u64 && !input.lenient {
             let problem = Problem::EdgesMissing { claimed: self.edge_sum, found: done as u64 };
             return Err(problem.at(SECTION, input.offset()));
         }
@@ -487,7 +554,7 @@ impl Reader {
             return Err(Problem::Missing(Section::Header).at(Section::TopLevel, end));
         };
         for section in [Section::Nodes, Section::Edges, Section::Strings] {
-            if !self.seen.contains(&section) {
+            if !self.seen.contains(&section) && !input.lenient {
                 return Err(Problem::Missing(section).at(Section::TopLevel, end));
             }
         }

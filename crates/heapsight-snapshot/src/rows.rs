@@ -1,6 +1,6 @@
 //! Number arrays in parallel, from any stream.
 //!
-//! The text is taken off the stream in pieces of a megabyte by whichever thread is free. Under one lock a piece is read,
+//! The text is taken off the stream in pieces by whichever thread is free. Under one lock a piece is read,
 //! its commas are counted and it is cut after a whole number of rows; that says which rows it holds, so each thread then
 //! parses its piece into its own part of the columns without waiting for anybody. Reading and counting are several times
 //! faster than parsing, so two threads keep each other busy, and a compressed stream is parsed while it is unpacked.
@@ -15,8 +15,8 @@ use crate::{
     numbers::{NumberError, PADDING},
 };
 
-/// Bytes of a piece.
-const PIECE: usize = 1 << 20;
+/// Bytes of a piece: few enough that a core's own cache holds them from reading to parsing.
+const PIECE: usize = 256 << 10;
 
 /// A row (or the white space around it) longer than this is refused.
 const MAX_ROW: usize = 32 << 20;
@@ -159,12 +159,16 @@ fn next_piece<R: Rows, S>(
             let blank = text[..close].iter().all(u8::is_ascii_whitespace);
             break (close, if blank { 0 } else { commas(&text[..close]) + 1 }, true);
         }
+        let count = commas(text);
+        let whole = count / fields * fields;
         if input.eof {
+            if input.lenient {
+                // A number is whole only if something comes after it.
+                break (after_comma_from_end(text, count - whole), whole, true);
+            }
             let offset = base + text.len() as u64;
             return Err(Problem::Truncated.at(section, offset));
         }
-        let count = commas(text);
-        let whole = count / fields * fields;
         if whole > 0 {
             break (after_comma_from_end(text, count - whole), whole, false);
         }
@@ -188,7 +192,9 @@ fn next_piece<R: Rows, S>(
         state.full = true;
         return Ok(None);
     }
-    input.ahead.extend_from_slice(&text[cut..]);
+    if !last || text.get(cut) == Some(&b']') {
+        input.ahead.extend_from_slice(&text[cut..]);
+    }
     input.base = base + cut as u64;
     text.truncate(cut);
     text.extend([0; PADDING]);

@@ -6,7 +6,7 @@
 //! Two views are given. [`StringTable::get`] is for people: what is not Unicode becomes U+FFFD. [`StringTable::wtf8`]
 //! is for comparing: lone surrogates, which Bun writes, stay apart from each other (WTF-8, as Rust's `OsStr` on Windows).
 
-use std::borrow::Cow;
+use std::{borrow::Cow, ops::Range};
 
 use crate::{
     Column,
@@ -64,21 +64,28 @@ impl StringTable {
             return &[];
         }
         let between = self.bytes.get(self.offset(index)..self.offset(index + 1)).unwrap_or_default();
-        // Up to the next string stand the closing quote, a comma, white space and the opening quote; the opening quote
-        // of the next string is just before its first byte.
-        let before_next =
-            if index + 1 == self.len() { between } else { between.split_last().map_or(between, |(_, b)| b) };
-        memchr::memrchr(b'"', before_next).map_or(before_next, |quote| &before_next[..quote])
+        unquoted(between, index + 1 == self.len())
     }
 
     /// The string as text; broken escapes and lone surrogates become U+FFFD.
     pub fn get(&self, index: u32) -> Cow<'_, str> {
-        let raw = self.raw(index);
-        if memchr::memchr(b'\\', raw).is_none() {
-            return String::from_utf8_lossy(raw);
-        }
-        let wtf8 = unescape(raw);
-        Cow::Owned(lossy(&wtf8))
+        text(self.raw(index))
+    }
+
+    /// The strings of a range as texts, as [`StringTable::get`] gives them; a range beyond the table is cut. For loops over
+    /// many: the table's memory is found once.
+    pub fn texts(&self, range: Range<u32>) -> impl Iterator<Item = Cow<'_, str>> {
+        let len = self.len();
+        let range = (range.start as usize).min(len)..(range.end as usize).min(len);
+        let bytes: &[u8] = &self.bytes;
+        let mut start = if range.is_empty() { 0 } else { self.offset(range.start) };
+        let starts: &[u32] = &self.starts;
+        range.map(move |index| {
+            let end = if self.wraps.is_empty() { starts[index + 1] as usize } else { self.offset(index + 1) };
+            let between = bytes.get(start..end).unwrap_or_default();
+            start = end;
+            text(unquoted(between, index + 1 == len))
+        })
     }
 
     /// The string as WTF-8 bytes: different strings give different bytes.
@@ -101,6 +108,93 @@ impl StringTable {
     pub fn section_bytes(&self) -> u64 {
         self.bytes.len() as u64
     }
+}
+
+/// A string without what stands behind it: up to the next string that is the closing quote, a comma, white space and the
+/// opening quote, which is just before the next one's first byte.
+#[inline]
+fn unquoted(between: &[u8], last: bool) -> &[u8] {
+    let before_next = if last { between } else { between.split_last().map_or(between, |(_, b)| b) };
+    memchr::memrchr(b'"', before_next).map_or(before_next, |quote| &before_next[..quote])
+}
+
+fn text(raw: &[u8]) -> Cow<'_, str> {
+    if memchr::memchr(b'\\', raw).is_none() {
+        return String::from_utf8_lossy(raw);
+    }
+    let wtf8 = unescape(raw);
+    Cow::Owned(lossy(&wtf8))
+}
+
+/// Puts a table together.
+#[derive(Debug, Default)]
+pub struct StringTableBuilder {
+    bytes: Vec<u8>,
+    starts: Vec<u32>,
+    wraps: Vec<u32>,
+}
+
+impl StringTableBuilder {
+    /// An empty table with room for so many bytes and strings, as far as the memory can be had.
+    pub fn with_room(bytes: usize, strings: usize) -> Self {
+        let mut builder = Self::default();
+        // Best effort: the table grows anyway.
+        let _ = builder.bytes.try_reserve(bytes);
+        let _ = builder.starts.try_reserve(strings + 1);
+        builder
+    }
+
+    /// Number of strings so far.
+    pub fn len(&self) -> usize {
+        self.starts.len()
+    }
+
+    /// Whether there is none yet.
+    pub fn is_empty(&self) -> bool {
+        self.starts.is_empty()
+    }
+
+    /// Appends a string as it stands in a file: escaped, without its quotes.
+    pub fn push_raw(&mut self, raw: &[u8]) {
+        self.bytes.extend_from_slice(if self.starts.is_empty() { b"\"" } else { b",\n\"" });
+        while self.bytes.len() >> 32 > self.wraps.len() {
+            self.wraps.push(self.starts.len() as u32);
+        }
+        self.starts.push(self.bytes.len() as u32);
+        self.bytes.extend_from_slice(raw);
+        self.bytes.push(b'"');
+    }
+
+    /// Appends a text.
+    pub fn push(&mut self, text: &str) {
+        self.push_raw(&escaped(text));
+    }
+
+    /// The finished table.
+    pub fn finish(mut self) -> StringTable {
+        let end = self.bytes.len();
+        while end >> 32 > self.wraps.len() {
+            self.wraps.push(self.starts.len() as u32);
+        }
+        if !self.starts.is_empty() {
+            self.starts.push(end as u32);
+        }
+        StringTable { bytes: self.bytes.into(), starts: self.starts.into(), wraps: self.wraps }
+    }
+}
+
+/// A text with the escapes that JSON asks for. What is not ASCII stays.
+fn escaped(text: &str) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'"' | b'\\' => out.extend([b'\\', byte]),
+            b'\n' => out.extend(b"\\n"),
+            0..0x20 => out.extend(format!("\\u{byte:04X}").into_bytes()),
+            byte => out.push(byte),
+        }
+    }
+    out
 }
 
 /// Resolves JSON escapes. A pair of surrogates becomes one character, a lone one its three WTF-8 bytes; an invalid
@@ -208,6 +302,8 @@ pub(crate) fn read_strings(input: &mut Input<'_>, warnings: &mut Warnings) -> Re
     let mut high = 0usize;
     let mut damage = Damage::default();
     let mut at = 0;
+    // After the last string that is closed.
+    let mut last_end = 0;
     // Where the string begins that the scan is inside of.
     let mut open: Option<usize> = None;
     let mut expect_value = true;
@@ -223,6 +319,7 @@ pub(crate) fn read_strings(input: &mut Input<'_>, warnings: &mut Warnings) -> Re
                     open = None;
                     expect_value = false;
                     at += 1;
+                    last_end = at;
                     continue;
                 }
                 // An escape is looked at whole, so a piece must not end inside of it.
@@ -265,6 +362,18 @@ pub(crate) fn read_strings(input: &mut Input<'_>, warnings: &mut Warnings) -> Re
             }
         }
         if input.eof {
+            if input.lenient {
+                // A string that is closed is whole, whatever comes after it.
+                let rest = &bytes[last_end..open.unwrap_or(bytes.len())];
+                damage.space -=
+                    rest.iter().filter(|byte| matches!(byte, b'\n' | b'\r' | b'\t')).count() as u64;
+                if open.is_some() {
+                    starts.pop();
+                }
+                wraps.truncate(last_end >> 32);
+                high = wraps.len();
+                break last_end;
+            }
             return Err(Problem::Truncated.at(SECTION, base + bytes.len() as u64));
         }
         if bytes.try_reserve(STEP).is_err() {
@@ -272,7 +381,9 @@ pub(crate) fn read_strings(input: &mut Input<'_>, warnings: &mut Warnings) -> Re
         }
         input.read_into(&mut bytes, STEP, SECTION)?;
     };
-    input.ahead.extend_from_slice(&bytes[end..]);
+    if bytes.get(end) == Some(&b']') {
+        input.ahead.extend_from_slice(&bytes[end..]);
+    }
     input.base = base + end as u64;
     bytes.truncate(end);
     while end >> 32 > high {
