@@ -81,8 +81,8 @@ pub(crate) fn class_sizes(
     rows
 }
 
-/// Nodes of the preorder that one task walks.
-const RUN: usize = 1 << 20;
+/// Nodes of the preorder that one task walks: few enough that a small heap keeps all threads busy.
+const RUN: usize = 1 << 17;
 
 /// The retained size of every class, in runs of the preorder side by side: each begins with the path to its first node.
 pub(crate) fn class_retained_sizes(inputs: Inputs<'_>, passes: impl Fn(u32) -> bool + Sync) -> Vec<u64> {

@@ -569,22 +569,30 @@ impl NumberedTree {
     pub fn finish(self, n: usize, sizes: &SizeColumn, pool: &Pool) -> Option<(DominatorTree, SizeColumn)> {
         let vertex: &[u32] = &self.vertex[..=n];
         let dom: &[u32] = &self.dom[..=n];
-        let (preorder, retained) =
-            rayon::join(|| preorder(vertex, dom, pool), || retained(vertex, dom, sizes, pool));
-        let mut idom = pool.take()?;
-        {
-            let column: &mut [u32] = &mut idom[..n];
-            for v in 1..=n {
-                if let Some(&ahead) = vertex.get(v + AHEAD) {
-                    prefetch(column, ahead as usize);
-                    prefetch(vertex, dom[v + AHEAD] as usize);
-                }
-                column[vertex[v] as usize] = vertex[dom[v] as usize];
-            }
-        }
-        let tree = DominatorTree { idom: idom.freeze(n), preorder: preorder?, unreachable: self.unreachable };
+        let ((preorder, idom), retained) = rayon::join(
+            || rayon::join(|| preorder(vertex, dom, pool), || idom(vertex, dom, pool)),
+            || retained(vertex, dom, sizes, pool),
+        );
+        let tree = DominatorTree { idom: idom?, preorder: preorder?, unreachable: self.unreachable };
         Some((tree, retained?))
     }
+}
+
+/// From numbers to ordinals.
+fn idom(vertex: &[u32], dom: &[u32], pool: &Pool) -> Option<Column<u32>> {
+    let n = vertex.len() - 1;
+    let mut idom = pool.take()?;
+    {
+        let column: &mut [u32] = &mut idom[..n];
+        for v in 1..=n {
+            if let Some(&ahead) = vertex.get(v + AHEAD) {
+                prefetch(column, ahead as usize);
+                prefetch(vertex, dom[v + AHEAD] as usize);
+            }
+            column[vertex[v] as usize] = vertex[dom[v] as usize];
+        }
+    }
+    Some(idom.freeze(n))
 }
 
 fn retained(vertex: &[u32], dom: &[u32], sizes: &SizeColumn, pool: &Pool) -> Option<SizeColumn> {

@@ -89,8 +89,8 @@ pub fn passing(heap: &Heap, filter: &Filter) -> BitSet {
     }
 }
 
-/// The strings that name function contexts.
-pub(crate) fn function_context_names(heap: &Heap) -> BitSet {
+/// The strings that name function contexts, by index.
+pub fn function_context_names(heap: &Heap) -> BitSet {
     strings_where(heap, |text| text == b"system / Context" || text.starts_with(b"system / Context / "))
 }
 

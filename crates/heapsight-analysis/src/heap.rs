@@ -1,7 +1,7 @@
 //! A snapshot with everything that is computed when it is opened.
 
 use std::{
-    sync::OnceLock,
+    sync::{OnceLock, mpsc},
     time::{Duration, Instant},
 };
 
@@ -12,7 +12,7 @@ use crate::{
     classes::{Classes, classes},
     detached::{Detachedness, detachedness},
     distance::distances,
-    dominators::{DominatorTree, dominators},
+    dominators::{DominatorTree, NumberedTree, dominators},
     known::Known,
     names::Names,
     ownership::own_sizes,
@@ -58,7 +58,8 @@ pub trait Beside: Sync {
     fn graph(&self, snapshot: &Snapshot) {
         let _ = snapshot;
     }
-    /// All but dominators and retained sizes is known. Runs on a thread of its own while those are finished.
+    /// All but dominators and retained sizes is known. Runs after [`Beside::graph`] on the same thread, while those are
+    /// finished.
     fn derived(&self, derived: Derived<'_>) {
         let _ = derived;
     }
@@ -92,6 +93,30 @@ fn at_once<T>(aside: impl Fn() + Sync, work: impl FnOnce() -> T) -> T {
         }
         result
     })
+}
+
+/// What one thread knows before the other is done.
+#[derive(Default)]
+struct Early {
+    own_sizes: OnceLock<SizeColumn>,
+    /// Distances and classes; nothing if there was no memory for them.
+    columns: OnceLock<Option<(Column<i32>, Classes)>>,
+}
+
+impl Early {
+    fn derived(&self, detached: &Detachedness, beside: &dyn Beside) {
+        if let (Some(self_sizes), Some(Some((distance, classes)))) =
+            (self.own_sizes.get(), self.columns.get())
+        {
+            beside.derived(Derived { self_sizes, detached, distance, classes });
+        }
+    }
+}
+
+/// The dominators, with or without retained sizes.
+enum Tree {
+    Numbered(NumberedTree),
+    Finished((DominatorTree, SizeColumn)),
 }
 
 /// A snapshot and its derived columns. `snapshot.nodes.self_size` holds the shallow sizes that are shown: backing stores
@@ -130,37 +155,68 @@ impl Heap {
         let detached = phase(monitor, "detachedness", || detachedness(&mut snapshot)).ok_or(OutOfMemory)?;
         let raw_sizes = std::mem::take(&mut snapshot.nodes.self_size);
         let pool = Pool::new(snapshot.node_count());
-        let (tree, rest) = at_once(
-            || beside.graph(&snapshot),
-            || {
-                let snapshot = &snapshot;
-                rayon::join(
-                    || phase(monitor, "dominators", || dominators(snapshot, &known, &pool, monitor)),
-                    || {
-                        let own = phase(monitor, "shallow sizes", || {
-                            own_sizes(snapshot, &known, &detached, raw_sizes, &pool)
-                        })?;
-                        let distance = phase(monitor, "distances", || distances(snapshot, &known, &pool))?;
-                        let names = Names { snapshot, known: &known, detached: &detached };
-                        let classes = phase(monitor, "classes", || classes(names, None, &pool))?;
-                        let statistics = phase(monitor, "statistics", || statistics(names, &own));
-                        let rows = phase(monitor, "class sizes", || {
-                            class_sizes(&own, &distance, &classes, |_| true)
-                        });
-                        Some((own, distance, classes, statistics, rows))
-                    },
-                )
-            },
-        );
-        let tree = tree.ok_or(OutOfMemory)?;
-        let (own, distance, classes, statistics, mut summary) = rest.ok_or(OutOfMemory)?;
-        let derived =
-            Derived { self_sizes: &own, detached: &detached, distance: &distance, classes: &classes };
-        let (dominators, retained) = at_once(
-            || beside.derived(derived),
-            || phase(monitor, "retained sizes", || tree.finish(snapshot.node_count(), &own, &pool)),
-        )
-        .ok_or(OutOfMemory)?;
+        let known_early = Early::default();
+        let (tree, rest) = std::thread::scope(|scope| {
+            let (snapshot, known, detached, pool) = (&snapshot, &known, &detached, &pool);
+            let early = &known_early;
+            let (ready, wait) = mpsc::channel();
+            let thread = std::thread::Builder::new().name("beside".to_owned());
+            let is_beside = thread.spawn_scoped(scope, move || {
+                beside.graph(snapshot);
+                // Nothing comes if there was no memory.
+                if wait.recv().is_ok() {
+                    early.derived(detached, beside);
+                }
+            });
+            let result = rayon::join(
+                || {
+                    let tree = phase(monitor, "dominators", || dominators(snapshot, known, pool, monitor))?;
+                    // Sizes are known for long, as a rule. This thread goes on with them while the other has work.
+                    Some(match early.own_sizes.get() {
+                        Some(own) => Tree::Finished(phase(monitor, "retained sizes", || {
+                            tree.finish(snapshot.node_count(), own, pool)
+                        })?),
+                        None => Tree::Numbered(tree),
+                    })
+                },
+                || {
+                    let own = phase(monitor, "shallow sizes", || {
+                        own_sizes(snapshot, known, detached, raw_sizes, pool)
+                    })?;
+                    let own = early.own_sizes.get_or_init(|| own);
+                    let names = Names { snapshot, known, detached };
+                    let (columns, statistics) = rayon::join(
+                        || {
+                            let distance = phase(monitor, "distances", || distances(snapshot, known, pool))?;
+                            let classes = phase(monitor, "classes", || classes(names, None, pool))?;
+                            Some((distance, classes))
+                        },
+                        || phase(monitor, "statistics", || statistics(names, own)),
+                    );
+                    let (distance, classes) = early.columns.get_or_init(|| columns).as_ref()?;
+                    // If nobody waits, it is done below.
+                    let _ = ready.send(());
+                    let rows =
+                        phase(monitor, "class sizes", || class_sizes(own, distance, classes, |_| true));
+                    Some((statistics, rows))
+                },
+            );
+            if is_beside.is_err() {
+                beside.graph(snapshot);
+                early.derived(detached, beside);
+            }
+            result
+        });
+        let (tree, (statistics, mut summary)) = (tree.ok_or(OutOfMemory)?, rest.ok_or(OutOfMemory)?);
+        let own = known_early.own_sizes.into_inner().ok_or(OutOfMemory)?;
+        let (distance, classes) = known_early.columns.into_inner().flatten().ok_or(OutOfMemory)?;
+        let (dominators, retained) = match tree {
+            Tree::Finished(done) => done,
+            Tree::Numbered(tree) => {
+                phase(monitor, "retained sizes", || tree.finish(snapshot.node_count(), &own, &pool))
+                    .ok_or(OutOfMemory)?
+            }
+        };
         snapshot.nodes.self_size = own;
         let mut heap = Self {
             snapshot,

@@ -79,6 +79,16 @@ literals! {
     int = "int";
     true_ = "true";
     system_context = "system / Context";
+    promise_reaction = "system / PromiseReaction";
+    reactions_or_result = "reactions_or_result";
+    events = "_events";
+    target_events = "<symbol kEvents>";
+    resource_store = "<symbol kResourceStore>";
+    next = "next";
+    table = "table";
+    source = "source";
+    scope_info = "scope_info";
+    context = "context";
 }
 
 /// What the name of a WeakMap edge says.
@@ -98,6 +108,15 @@ pub struct Known {
     weak_map_edges: FxHashMap<u32, WeakMapEdge>,
 }
 
+// The lengths fit in the bits of a number.
+const _: () = {
+    let mut at = 0;
+    while at < TEXTS.len() {
+        assert!(TEXTS[at].len() < 64);
+        at += 1;
+    }
+};
+
 /// What one part of the table holds: (string, literal), and candidates for WeakMap edges.
 struct Found {
     literals: Vec<(u32, usize)>,
@@ -111,7 +130,12 @@ impl Known {
         let wanted: FxHashMap<&[u8], usize> =
             TEXTS.iter().enumerate().map(|(i, t)| (t.as_bytes(), i)).collect();
         let longest = TEXTS.iter().map(|t| t.len()).max().unwrap_or(0);
-        let chunk = 1 << 16;
+        // The lengths of the literals that begin with a byte: most strings need no look into the map.
+        let mut lengths = [0u64; 256];
+        for text in TEXTS {
+            lengths[usize::from(first_byte(text.as_bytes()))] |= 1 << text.len();
+        }
+        let chunk = 1 << 13;
         let found: Vec<Found> = (0..strings.len().div_ceil(chunk))
             .into_par_iter()
             .map(|c| {
@@ -121,7 +145,9 @@ impl Known {
                     let text = strings.wtf8(index);
                     let text: &[u8] = &text;
                     if text.len() <= longest {
-                        if let Some(&slot) = wanted.get(text) {
+                        if lengths[usize::from(first_byte(text))] >> text.len() & 1 == 1
+                            && let Some(&slot) = wanted.get(text)
+                        {
                             literals.push((index, slot));
                         }
                     } else if text[0].is_ascii_digit() && is_weak_map_candidate(text) {
@@ -158,6 +184,10 @@ impl Known {
     pub fn has_weak_maps(&self) -> bool {
         !self.weak_map_edges.is_empty()
     }
+}
+
+fn first_byte(text: &[u8]) -> u8 {
+    text.first().copied().unwrap_or_default()
 }
 
 fn is_weak_map_candidate(text: &[u8]) -> bool {

@@ -81,10 +81,17 @@ impl<'a> Names<'a> {
     }
 
     fn cons_string(self, ord: u32) -> String {
-        let snapshot = self.snapshot;
         let mut text = String::new();
+        self.cons_string_into(ord, &mut text, &mut Vec::new());
+        text
+    }
+
+    /// Appends the text of a concatenated string; `stack` is scratch memory.
+    pub(crate) fn cons_string_into(self, ord: u32, text: &mut String, stack: &mut Vec<u32>) {
+        let snapshot = self.snapshot;
         let mut length = 0;
-        let mut stack = vec![ord];
+        stack.clear();
+        stack.push(ord);
         let mut steps = 0;
         while let Some(ord) = stack.pop() {
             steps += 1;
@@ -101,7 +108,6 @@ impl<'a> Names<'a> {
             stack.extend(second);
             stack.extend(first);
         }
-        text
     }
 
     /// The two parts of a concatenated string.

@@ -79,6 +79,17 @@ pub fn rename(profile: &Profile, place: impl Fn(Frame<'_>) -> Option<(String, St
         })
         .collect();
     let nodes = &profile.nodes;
+    let mut seen = vec![false; builder.functions().len()];
+    if functions.iter().all(|&to| !std::mem::replace(&mut seen[to as usize], true)) {
+        // All stay apart, so the tree stays as it is.
+        let (mut out, _) = builder.finish();
+        let (strings, list) = (std::mem::take(&mut out.strings), std::mem::take(&mut out.functions));
+        let mut out = Profile { strings, functions: list, ..profile.clone() };
+        for (node, function) in out.nodes.function.iter_mut().enumerate() {
+            *function = if node == 0 { Builder::ROOT_FUNCTION } else { functions[*function as usize] };
+        }
+        return out;
+    }
     let mut here: Vec<u32> = Vec::with_capacity(nodes.len());
     for node in 0..nodes.len() {
         let above = here.get(nodes.parent[node] as usize).copied();

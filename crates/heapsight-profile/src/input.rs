@@ -1,16 +1,13 @@
-//! A text as a stream of JSON tokens. One token is held at a time; nesting is the caller's business.
+//! A text as a stream of JSON tokens, or of lines. One of them is held at a time; nesting is the caller's business.
 
 use std::{borrow::Cow, io::Read};
 
-use memchr::memchr2;
+use memchr::{memchr, memchr2};
 
 use crate::error::{Problem, ReadError, show_byte};
 
 /// Bytes that are read at a time.
 const STEP: usize = 256 << 10;
-
-/// The longest token that is accepted; a function name or a URL is far below it.
-const LONGEST: usize = 64 << 20;
 
 /// A source with what was read ahead of it.
 pub(crate) struct Input<'r> {
@@ -25,6 +22,9 @@ pub(crate) struct Input<'r> {
 }
 
 impl<'r> Input<'r> {
+    /// The longest token or line that is accepted; a function name or a URL is far below it.
+    pub(crate) const LONGEST: usize = 64 << 20;
+
     pub(crate) fn new(source: Box<dyn Read + 'r>, compressed: bool) -> Self {
         Self { source, compressed, buffer: Vec::new(), pos: 0, base: 0, eof: false }
     }
@@ -73,6 +73,26 @@ impl<'r> Input<'r> {
     /// Consumes bytes that were seen.
     pub(crate) fn skip(&mut self, count: usize) {
         self.pos = (self.pos + count).min(self.buffer.len());
+    }
+
+    /// The next line with its end, consumed; nothing at the end of the text.
+    pub(crate) fn line(&mut self) -> Result<Option<&[u8]>, ReadError> {
+        let mut seen = 0;
+        let length = loop {
+            if let Some(at) = memchr(b'\n', &self.buffer[self.pos + seen..]) {
+                break seen + at + 1;
+            }
+            seen = self.buffer.len() - self.pos;
+            if seen > Self::LONGEST {
+                return Err(Problem::Value("a line is longer than 64 MiB".into()).at(self.offset()));
+            }
+            if !self.more()? {
+                break seen;
+            }
+        };
+        let start = self.pos;
+        self.pos += length;
+        Ok((length > 0).then(|| &self.buffer[start..start + length]))
     }
 
     /// The next byte that is no white space, not consumed.
@@ -155,7 +175,7 @@ impl<'r> Input<'r> {
                 }
                 found => {
                     seen = found.map_or(self.buffer.len() - self.pos, |at| seen + at);
-                    if seen > LONGEST {
+                    if seen > Self::LONGEST {
                         return Err(Problem::Value("a text is longer than 64 MiB".into()).at(self.offset()));
                     }
                     if !self.more()? {

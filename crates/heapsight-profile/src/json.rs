@@ -1,4 +1,5 @@
-//! The JSON layouts: the inspector's, where a node has a `callFrame`, and the flat one of npm `heap-profile`.
+//! The JSON layouts: the inspector's, where a node has a `callFrame`, and the flat one of npm `heap-profile`. A file of
+//! speedscope is handed over to `speedscope.rs`.
 //!
 //! Both are told apart node by node. Nodes are numbered in the order in which they begin, which is pre-order; the way
 //! back up is a list, so the depth of the tree costs no stack.
@@ -9,6 +10,7 @@ use crate::{
     error::{Problem, ReadError},
     input::Input,
     profile::{Counts, Function, FunctionTable, NO_POSITION, Nodes, Profile, Sample},
+    speedscope::{self, Member},
     strings::Strings,
 };
 
@@ -21,6 +23,7 @@ enum Outer {
     Head,
     Samples,
     Interval,
+    Speedscope(Member),
     Foreign(&'static str),
     Other,
 }
@@ -33,7 +36,7 @@ fn outer(key: &[u8]) -> Outer {
         b"snapshot" => Outer::Foreign("a heap snapshot or an allocation timeline"),
         b"timeDeltas" | b"startTime" => Outer::Foreign("a CPU profile"),
         b"traceEvents" => Outer::Foreign("a trace of Chromium"),
-        b"$schema" | b"shared" => Outer::Foreign("a speedscope file, which is written and not read"),
+        b"shared" | b"profiles" | b"activeProfileIndex" => Outer::Speedscope(speedscope::member(key)),
         b"mappings" => Outer::Foreign("a source map"),
         _ => Outer::Other,
     }
@@ -125,7 +128,8 @@ pub(crate) fn read(input: &mut Input<'_>) -> Result<Profile, ReadError> {
                 }
                 input.skip_value(OUTSIDE)?;
             }
-            Outer::Samples | Outer::Other => input.skip_value(OUTSIDE)?,
+            Outer::Speedscope(member) if !has_head => return speedscope::read(input, member),
+            Outer::Speedscope(_) | Outer::Samples | Outer::Other => input.skip_value(OUTSIDE)?,
         }
     }
     if !has_head {
@@ -138,7 +142,7 @@ pub(crate) fn read(input: &mut Input<'_>) -> Result<Profile, ReadError> {
 }
 
 /// The comma before each member but the first.
-fn comma(input: &mut Input<'_>, begun: &mut bool, within: &'static str) -> Result<(), ReadError> {
+pub(crate) fn comma(input: &mut Input<'_>, begun: &mut bool, within: &'static str) -> Result<(), ReadError> {
     if *begun {
         input.expect(b',', "`,` or the end of the object", within)?;
     }
@@ -147,7 +151,7 @@ fn comma(input: &mut Input<'_>, begun: &mut bool, within: &'static str) -> Resul
 }
 
 /// A number that is a whole one from 0; fractions are rounded. `null` is nothing.
-fn number(input: &mut Input<'_>, within: &'static str) -> Result<Option<u64>, ReadError> {
+pub(crate) fn number(input: &mut Input<'_>, within: &'static str) -> Result<Option<u64>, ReadError> {
     let offset = input.offset();
     match input.number(within)? {
         Some(n) if !(0.0..=9_007_199_254_740_992.0).contains(&n) => {
@@ -326,7 +330,7 @@ fn member_of_frame(
     Ok(true)
 }
 
-fn text(input: &mut Input<'_>, strings: &mut Strings) -> Result<u32, ReadError> {
+pub(crate) fn text(input: &mut Input<'_>, strings: &mut Strings) -> Result<u32, ReadError> {
     if input.peek()? == Some(b'n') {
         input.skip_value(TREE)?;
         return Ok(strings.number(""));

@@ -9,7 +9,9 @@
 
 mod callers;
 mod collapse;
+mod collapsed;
 mod compare;
+mod csv;
 mod error;
 mod flame;
 mod heaviest;
@@ -19,6 +21,8 @@ mod pprof;
 mod precision;
 mod profile;
 mod read;
+mod reshape;
+mod speedscope;
 mod strings;
 mod top;
 mod tree;
@@ -32,9 +36,12 @@ pub use error::{Problem, ReadError};
 pub use flame::{Bounds, Flame, FlameFrame, flame};
 pub use heaviest::{Stack, heaviest};
 pub use precision::{error_of, standard_error};
-pub use profile::{Builder, Counts, Frame, Function, Merge, NO_POSITION, Nodes, Profile, Sample, merge};
+pub use profile::{
+    Builder, Counts, Frame, Function, Merge, NO_POSITION, Nodes, Part, Profile, Sample, merge,
+};
 pub use read::read;
+pub use reshape::{grouped, inverted};
 pub use strings::Strings;
 pub use top::{Groups, Row, top};
 pub use tree::{Branch, branches};
-pub use write::{TooDeep, collapsed, csv, flat, inspector, pprof, speedscope};
+pub use write::{Called, TooDeep, collapsed, csv, flat, inspector, pprof, pprof_called, speedscope};

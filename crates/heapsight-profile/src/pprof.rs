@@ -11,17 +11,18 @@ use crate::{
     wire::{Message, Value},
 };
 
-/// Whether a file may be pprof: its first field is one that a profile has. Text that begins with a line break is not.
+/// Whether a file may be pprof: its first field is one that a profile has, and it does not begin as a text does. Numbers and
+/// lengths in the first messages are small, which are control characters in a text.
 pub(crate) fn looks_like(head: &[u8]) -> bool {
-    match head {
-        // sample_type, sample, mapping, location, function: messages; of the first only short ones are known, so that
-        // JSON behind an empty line is not mistaken.
-        [0x0a, length, ..] => *length < 0x20 && !matches!(length, b'\n' | b'\r' | b'\t'),
-        [0x12 | 0x1a | 0x22 | 0x2a | 0x32 | 0x48 | 0x50 | 0x5a | 0x60, ..] => {
-            !head.iter().all(u8::is_ascii_graphic)
-        }
-        _ => false,
-    }
+    let is_field =
+        matches!(head, [0x0a | 0x12 | 0x1a | 0x22 | 0x2a | 0x32 | 0x48 | 0x50 | 0x5a | 0x60, _, ..]);
+    is_field && !is_text(head)
+}
+
+/// Whether bytes are UTF-8, as far as they go, without control characters but white space.
+fn is_text(bytes: &[u8]) -> bool {
+    let is_whole = std::str::from_utf8(bytes).map_or_else(|error| error.error_len().is_none(), |_| true);
+    is_whole && !bytes.iter().any(|&b| (b < 0x20 && !matches!(b, b'\t' | b'\n' | b'\r')) || b == 0x7f)
 }
 
 #[derive(Clone, Copy, Default)]
@@ -134,6 +135,8 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Profile, ReadError> {
     profile.counts = match count.map(|at| text(types[at].kind)) {
         None => Counts::Nothing,
         Some("samples") => Counts::Samples,
+        // Who does not count objects has to write something, too.
+        Some(_) if profile.total_count() == 0 => Counts::Nothing,
         Some(_) => Counts::Objects,
     };
     profile.interval = Some(not_negative(period)).filter(|&n| n > 0 && is_bytes(&period_type));

@@ -68,7 +68,7 @@ impl Nodes {
         self.parent.is_empty()
     }
 
-    fn push(&mut self, parent: u32, function: u32) -> u32 {
+    pub(crate) fn push(&mut self, parent: u32, function: u32) -> u32 {
         let node = self.parent.len() as u32;
         self.parent.push(parent);
         self.function.push(function);
@@ -121,6 +121,17 @@ pub struct Sample {
     pub ordinal: u64,
 }
 
+/// One profile of a file that has several.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// What the file calls it.
+    pub name: String,
+    /// Its place in the file, from 1.
+    pub number: u64,
+    /// How many the file has.
+    pub of: u64,
+}
+
 /// A sampling heap profile.
 #[derive(Clone, Debug, Default)]
 pub struct Profile {
@@ -144,6 +155,8 @@ pub struct Profile {
     /// Whether samples of what was collected were kept; `None` where that is not known. No file says it: who reads one
     /// may know it from elsewhere.
     pub has_collected: Option<bool>,
+    /// Which one it is, where the file has several.
+    pub part: Option<Part>,
 }
 
 impl Profile {
@@ -214,6 +227,8 @@ impl Default for Builder {
 impl Builder {
     /// The root of every tree.
     pub const ROOT: u32 = 0;
+    /// What the root is called.
+    pub(crate) const ROOT_FUNCTION: u32 = 0;
 
     /// A tree with nothing but the root.
     pub fn new() -> Self {
@@ -231,10 +246,20 @@ impl Builder {
         self.functions.number(Function { name, url, line: frame.line, column: frame.column })
     }
 
+    /// All functions so far.
+    pub(crate) fn functions(&self) -> &[Function] {
+        &self.functions.list
+    }
+
     /// The child of a node for a function, made if there is none yet.
     pub fn child(&mut self, parent: u32, function: u32) -> u32 {
         let nodes = &mut self.nodes;
         *self.children.entry((parent, function)).or_insert_with(|| nodes.push(parent, function))
+    }
+
+    /// A new child of a node, even if there is one for the function.
+    pub(crate) fn append(&mut self, parent: u32, function: u32) -> u32 {
+        self.nodes.push(parent, function)
     }
 
     /// Adds to what a node allocated itself.
@@ -249,17 +274,35 @@ impl Builder {
 
     /// Adds all of a profile; gives the node here for each node there.
     pub fn add_profile(&mut self, profile: &Profile) -> Vec<u32> {
-        let functions: Vec<u32> =
-            (0..profile.functions.len() as u32).map(|f| self.function(profile.frame(f))).collect();
-        let mut here: Vec<u32> = Vec::with_capacity(profile.nodes.len());
-        for node in 0..profile.nodes.len() {
-            let parent = profile.nodes.parent[node];
+        self.add_tree(&profile.strings, &profile.functions, &profile.nodes)
+    }
+
+    /// Adds a tree in which each node stands behind its parent; gives the node here for each node there.
+    pub(crate) fn add_tree(&mut self, strings: &Strings, functions: &[Function], nodes: &Nodes) -> Vec<u32> {
+        // Each text is looked up once, however many functions have it.
+        let mut numbers = vec![NONE; strings.len()];
+        let mut text = |number: u32| match numbers.get_mut(number as usize) {
+            Some(slot) => {
+                if *slot == NONE {
+                    *slot = self.strings.number(strings.get(number));
+                }
+                *slot
+            }
+            None => self.strings.number(""),
+        };
+        let functions: Vec<u32> = functions
+            .iter()
+            .map(|f| self.functions.number(Function { name: text(f.name), url: text(f.url), ..*f }))
+            .collect();
+        let mut here: Vec<u32> = Vec::with_capacity(nodes.len());
+        for node in 0..nodes.len() {
+            let parent = nodes.parent[node];
             let at = if parent == NONE {
                 Self::ROOT
             } else {
-                self.child(here[parent as usize], functions[profile.nodes.function[node] as usize])
+                self.child(here[parent as usize], functions[nodes.function[node] as usize])
             };
-            self.add(at, profile.nodes.self_size[node], profile.nodes.self_count[node]);
+            self.add(at, nodes.self_size[node], nodes.self_count[node]);
             here.push(at);
         }
         here
@@ -321,10 +364,22 @@ impl Merge {
     /// Adds a profile. Linear in its nodes.
     pub fn add(&mut self, profile: &Profile) {
         let here = self.builder.add_profile(profile);
-        let moved = |sample: &Sample| Some(Sample { node: *here.get(sample.node as usize)?, ..*sample });
-        self.samples.extend(profile.samples.iter().filter_map(moved));
-        self.stray = self.stray.saturating_add(profile.stray_samples);
         let its = (profile.counts, profile.interval, profile.samples_taken, profile.has_collected);
+        self.note(&here, &profile.samples, profile.stray_samples, its);
+    }
+
+    /// Adds a sum of others: the same as adding each of them. Linear in its nodes.
+    pub fn add_sum(&mut self, sum: &Self) {
+        let Some(common) = sum.common else { return };
+        let Builder { strings, functions, nodes, .. } = &sum.builder;
+        let here = self.builder.add_tree(strings, &functions.list, nodes);
+        self.note(&here, &sum.samples, sum.stray, common);
+    }
+
+    fn note(&mut self, here: &[u32], samples: &[Sample], stray: u64, its: Common) {
+        let moved = |sample: &Sample| Some(Sample { node: *here.get(sample.node as usize)?, ..*sample });
+        self.samples.extend(samples.iter().filter_map(moved));
+        self.stray = self.stray.saturating_add(stray);
         self.common = Some(match self.common {
             None => its,
             Some((counts, interval, taken, collected)) => (

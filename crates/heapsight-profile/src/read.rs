@@ -3,14 +3,19 @@
 use std::io::{BufReader, Cursor, Read};
 
 use crate::{
+    collapsed, csv,
     error::{Problem, ReadError},
     input::Input,
     json, pprof,
     profile::Profile,
 };
 
-/// Reads a profile: the inspector's layout, the flat one of npm `heap-profile`, or pprof; plain, gzip or Zstandard, which
-/// is recognised by the content and not by a name. Linear in the bytes; JSON is read as a stream.
+/// Bytes at the beginning that say what a text is.
+const HEAD: usize = 64;
+
+/// Reads a profile: the inspector's layout, the flat one of npm `heap-profile`, pprof, speedscope, collapsed stacks, or the
+/// table of the call tree; plain, gzip or Zstandard, which is recognised by the content and not by a name. Linear in the
+/// bytes; all but pprof is read as a stream.
 ///
 /// # Errors
 ///
@@ -34,13 +39,25 @@ pub fn read<'r>(mut source: impl Read + 'r) -> Result<Profile, ReadError> {
     if input.head(3)? == [0xef, 0xbb, 0xbf] {
         input.skip(3);
     }
-    if pprof::looks_like(input.head(4)?) {
+    let head = input.head(HEAD)?;
+    if pprof::looks_like(head) {
         return pprof::read(input.rest()?);
     }
-    match input.peek()? {
-        None => Err(Problem::Empty.at(0)),
-        Some(b'{') => json::read(&mut input),
-        Some(b'[') => Err(Problem::Foreign("a JSON list").at(0)),
-        Some(_) => Err(Problem::Foreign("neither JSON nor pprof").at(input.offset())),
+    if csv::looks_like(head) {
+        return csv::read(&mut input);
     }
+    let text = head.trim_ascii_start();
+    if text.is_empty() && input.peek()?.is_none() {
+        return Err(Problem::Empty.at(0));
+    }
+    if is_json(input.head(HEAD)?.trim_ascii_start()) {
+        json::read(&mut input)
+    } else {
+        collapsed::read(&mut input)
+    }
+}
+
+/// Whether a text begins as a JSON object does. Names of functions may begin with a brace, too: `{closure}`.
+fn is_json(text: &[u8]) -> bool {
+    matches!(text, [b'{'] | [b'{', b'"' | b'}' | b' ' | b'\t' | b'\r' | b'\n', ..])
 }

@@ -68,6 +68,28 @@ fn quoted(text: &str) -> String {
     serde_json::to_string(text).unwrap_or_default()
 }
 
+/// Text and numbers that are written together. A merged profile has millions of them, and `write!` takes three times as
+/// long.
+#[derive(Default)]
+struct Line(Vec<u8>);
+
+impl Line {
+    fn text(&mut self, text: &str) -> &mut Self {
+        self.0.extend_from_slice(text.as_bytes());
+        self
+    }
+
+    fn number(&mut self, number: u64) -> &mut Self {
+        self.text(itoa::Buffer::new().format(number))
+    }
+
+    fn write(&mut self, out: &mut impl Write) -> io::Result<()> {
+        let written = out.write_all(&self.0);
+        self.0.clear();
+        written
+    }
+}
+
 /// Writes the inspector's layout, which DevTools opens.
 pub fn inspector<W: Write>(profile: &Profile, out: &mut W) -> io::Result<()> {
     let mut frames: Vec<String> = Vec::with_capacity(profile.functions.len());
@@ -79,19 +101,21 @@ pub fn inspector<W: Write>(profile: &Profile, out: &mut W) -> io::Result<()> {
         ));
     }
     out.write_all(b"{\"head\":")?;
+    let mut line = Line::default();
     let enter = |out: &mut W, node: usize, first: bool| {
         let comma = if first { "" } else { "," };
         let frame = &frames[profile.nodes.function[node] as usize];
-        let size = profile.nodes.self_size[node];
-        write!(out, "{comma}{frame},\"selfSize\":{size},\"id\":{},\"children\":[", node + 1)
+        line.text(comma).text(frame).text(",\"selfSize\":").number(profile.nodes.self_size[node]);
+        line.text(",\"id\":").number(node as u64 + 1).text(",\"children\":[").write(out)
     };
     walk(profile, out, enter, |out, _| out.write_all(b"]}"))?;
     if profile.counts == Counts::Samples && !profile.samples.is_empty() {
         out.write_all(b",\"samples\":[")?;
+        let mut line = Line::default();
         for (at, sample) in profile.samples.iter().enumerate() {
-            let comma = if at == 0 { "" } else { "," };
-            let (size, node, ordinal) = (sample.size, sample.node + 1, sample.ordinal);
-            write!(out, "{comma}{{\"size\":{size},\"nodeId\":{node},\"ordinal\":{ordinal}}}")?;
+            line.text(if at == 0 { "{\"size\":" } else { ",{\"size\":" }).number(sample.size);
+            line.text(",\"nodeId\":").number(u64::from(sample.node) + 1);
+            line.text(",\"ordinal\":").number(sample.ordinal).text("}").write(out)?;
         }
         out.write_all(b"]")?;
     }
@@ -123,7 +147,11 @@ pub fn flat<W: Write>(profile: &Profile, out: &mut W) -> io::Result<()> {
 /// A function in one line for people: `name file:line`.
 fn label(frame: &Frame<'_>) -> String {
     let name = if frame.name.is_empty() { "(anonymous)" } else { frame.name };
-    let file = frame.url.rsplit(['/', '\\']).next().unwrap_or_default();
+    let file = if frame.url.starts_with("node:") {
+        frame.url
+    } else {
+        frame.url.rsplit(['/', '\\']).next().unwrap_or_default()
+    };
     match (file.is_empty(), frame.position().0) {
         (true, _) => name.to_owned(),
         (false, None) => format!("{name} {file}"),
@@ -169,7 +197,7 @@ fn one_line(profile: &Profile, function: u32) -> String {
 }
 
 /// Writes one line a node of the call tree: `id,parent_id,name,url,line,column,self_size,total_size,self_count`. Lines and
-/// columns count from 1; the count is empty if the profile has none.
+/// columns count from 1; the count is empty if the profile has none, and its column is `self_objects` if it counts objects.
 pub fn csv(profile: &Profile, out: &mut impl Write) -> io::Result<()> {
     let cell = |text: &str| {
         if text.contains(['"', ',', '\n', '\r']) {
@@ -181,7 +209,7 @@ pub fn csv(profile: &Profile, out: &mut impl Write) -> io::Result<()> {
     let shown = |n: Option<u32>| n.map(|n| n.to_string()).unwrap_or_default();
     let nodes = &profile.nodes;
     let totals = nodes.totals(&nodes.self_size);
-    writeln!(out, "id,parent_id,name,url,line,column,self_size,total_size,self_count")?;
+    writeln!(out, "{}", crate::csv::header(profile.counts))?;
     for node in 0..nodes.len() {
         let frame = profile.frame(nodes.function[node]);
         let (line, column) = frame.position();
@@ -256,6 +284,19 @@ pub fn speedscope(profile: &Profile, name: &str, out: &mut impl Write) -> io::Re
     state.2.write_all(b"]}]}")
 }
 
+/// What the values of a pprof profile are called, and when it was recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Called<'n> {
+    /// The values that are counts; nothing leaves them out.
+    pub counts: Option<&'n str>,
+    /// The values that are bytes.
+    pub sizes: &'n str,
+    /// When the recording began, in nanoseconds since 1970; 0 is not known.
+    pub time_ns: u64,
+    /// How long it took, in nanoseconds; 0 is not known.
+    pub duration_ns: u64,
+}
+
 /// Writes a heap profile of pprof, in gzip: values `objects/count` (0 where the profile does not count objects) and
 /// `space/bytes`; with samples counted, `samples/count` in place of the first.
 ///
@@ -263,18 +304,27 @@ pub fn speedscope(profile: &Profile, name: &str, out: &mut impl Write) -> io::Re
 ///
 /// The stacks are too deep to be written whole ([`TooDeep`], wrapped), or writing fails.
 pub fn pprof(profile: &Profile, out: &mut impl Write) -> io::Result<()> {
+    let counts = if profile.counts == Counts::Samples { "samples" } else { "objects" };
+    let called = Called { counts: Some(counts), sizes: "space", time_ns: 0, duration_ns: 0 };
+    pprof_called(profile, called, out)
+}
+
+/// Writes a heap profile of pprof, in gzip, with values called as its reader wants them.
+///
+/// # Errors
+///
+/// As [`pprof`].
+pub fn pprof_called(profile: &Profile, called: Called<'_>, out: &mut impl Write) -> io::Result<()> {
     check_depth(profile).map_err(io::Error::other)?;
     let mut gzip = GzEncoder::new(out, Compression::default());
-    let mut strings: Vec<&str> = vec![
-        "",
-        if profile.counts == Counts::Samples { "samples" } else { "objects" },
-        "count",
-        "space",
-        "bytes",
-    ];
+    let counted = called.counts.is_some();
+    let mut strings: Vec<&str> = vec!["", called.counts.unwrap_or_default(), "count", called.sizes, "bytes"];
     let mut message = Vec::new();
     let mut buffer = Vec::new();
     for (kind, unit) in [(1, 2), (3, 4)] {
+        if kind == 1 && !counted {
+            continue;
+        }
         message.clear();
         wire::number(&mut message, 1, kind);
         wire::number(&mut message, 2, unit);
@@ -285,7 +335,8 @@ pub fn pprof(profile: &Profile, out: &mut impl Write) -> io::Result<()> {
     let mut stack = Vec::new();
     let mut values = Vec::new();
     for node in 0..nodes.len() {
-        if nodes.self_size[node] == 0 && nodes.self_count[node] == 0 {
+        let count = if counted { nodes.self_count[node] } else { 0 };
+        if nodes.self_size[node] == 0 && count == 0 {
             continue;
         }
         stack.clear();
@@ -297,7 +348,9 @@ pub fn pprof(profile: &Profile, out: &mut impl Write) -> io::Result<()> {
             wire::varint(&mut stack, u64::from(nodes.function[at]) + 1);
             at = nodes.parent[at] as usize;
         }
-        wire::varint(&mut values, nodes.self_count[node]);
+        if counted {
+            wire::varint(&mut values, count);
+        }
         wire::varint(&mut values, nodes.self_size[node]);
         wire::bytes(&mut message, 1, &stack);
         wire::bytes(&mut message, 2, &values);
@@ -331,6 +384,8 @@ pub fn pprof(profile: &Profile, out: &mut impl Write) -> io::Result<()> {
     for text in strings {
         wire::bytes(&mut buffer, 6, text.as_bytes());
     }
+    wire::number(&mut buffer, 9, called.time_ns);
+    wire::number(&mut buffer, 10, called.duration_ns);
     if let Some(interval) = profile.interval {
         message.clear();
         wire::number(&mut message, 1, 3);

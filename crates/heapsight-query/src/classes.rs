@@ -73,7 +73,12 @@ fn rows(table: &[Class], aggregates: &[Aggregate], sort: SortBy, pattern: Option
             retained_size: a.retained_size,
         })
         .collect();
-    // Ties go by name as in DevTools, and then by key, so that the order is always the same.
+    sort_rows(&mut rows, sort);
+    rows
+}
+
+/// Sorts rows. Ties go by name as in DevTools, and then by key, so that the order is always the same.
+pub fn sort_rows(rows: &mut [ClassRow], sort: SortBy) {
     rows.sort_by(|a, b| a.name.cmp(&b.name).then_with(|| a.key.cmp(&b.key)));
     match sort {
         SortBy::Retained => rows.sort_by_key(|r| Reverse(r.retained_size)),
@@ -82,7 +87,6 @@ fn rows(table: &[Class], aggregates: &[Aggregate], sort: SortBy, pattern: Option
         SortBy::Distance => rows.sort_by_key(|r| if r.distance < 0 { i32::MAX } else { r.distance }),
         SortBy::Name => {}
     }
-    rows
 }
 
 /// The unfiltered Summary as an index has it.

@@ -4,6 +4,9 @@
 //! memory, and finding pages for it takes the kernel longer than the disk does for the bytes. Where the file system can,
 //! blocks go to the disk as they are; where it cannot, they are written in the ordinary way. Columns lie at the start of a
 //! page in memory and in the file, so they go to the disk from where they are, without a copy.
+//!
+//! The end of a small file is written in the ordinary way: nothing is left to do meanwhile, and a copy into the page cache
+//! is sooner done than the disk is.
 
 use std::{
     fs::{File, OpenOptions},
@@ -65,6 +68,22 @@ impl DirectWriter {
         Ok(())
     }
 
+    /// From here on bytes go into the page cache.
+    pub(crate) fn through_the_cache(&mut self) -> io::Result<()> {
+        if self.direct {
+            if self.filled > 0 {
+                // What follows must begin where this ends, so only whole pages go now.
+                let whole = self.filled / ALIGN * ALIGN;
+                write_aligned(&mut self.file, &mut self.direct, &self.block[..whole])?;
+                self.written += whole as u64;
+                self.block.copy_within(whole..self.filled, 0);
+                self.filled -= whole;
+            }
+            ordinary(&self.file, &mut self.direct)?;
+        }
+        Ok(())
+    }
+
     /// How many of these bytes can go to the disk from where they are.
     fn aligned(&self, bytes: &[u8]) -> usize {
         let fits = bytes.len() >= BLOCK
@@ -115,14 +134,25 @@ fn write_aligned(file: &mut File, direct: &mut bool, bytes: &[u8]) -> io::Result
     #[cfg(target_os = "linux")]
     if *direct && result.as_ref().is_err_and(|e| e.kind() == io::ErrorKind::InvalidInput) {
         // The disk wants another alignment: on in the ordinary way. A refused block has not moved the position.
-        let flags = rustix::fs::fcntl_getfl(&*file)?;
-        rustix::fs::fcntl_setfl(&*file, flags - rustix::fs::OFlags::DIRECT)?;
-        *direct = false;
+        ordinary(file, direct)?;
         return file.write_all(bytes);
     }
     #[cfg(not(target_os = "linux"))]
     let _ = direct;
     result
+}
+
+/// Writes in the ordinary way from here on.
+fn ordinary(file: &File, direct: &mut bool) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    {
+        let flags = rustix::fs::fcntl_getfl(file)?;
+        rustix::fs::fcntl_setfl(file, flags - rustix::fs::OFlags::DIRECT)?;
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = file;
+    *direct = false;
+    Ok(())
 }
 
 #[cfg(test)]
@@ -133,15 +163,21 @@ mod tests {
     fn what_is_written_stands_in_the_file() {
         let dir = tempfile::tempdir().unwrap();
         for len in [0, 1, ALIGN, BLOCK - 1, BLOCK, 2 * BLOCK + 17] {
-            let path = dir.path().join(len.to_string());
-            let bytes: Vec<u8> = (0..len).map(|i| (i % 251) as u8).collect();
-            let mut writer = DirectWriter::create(&path).unwrap();
-            for part in bytes.chunks(100_003) {
-                writer.write_all(part).unwrap();
+            // After so many parts the rest goes through the page cache.
+            for direct_parts in [usize::MAX, 0, 1, 7, 50] {
+                let path = dir.path().join(format!("{len}.{direct_parts}"));
+                let bytes: Vec<u8> = (0..len).map(|i| (i % 251) as u8).collect();
+                let mut writer = DirectWriter::create(&path).unwrap();
+                for (number, part) in bytes.chunks(100_003).enumerate() {
+                    if number == direct_parts {
+                        writer.through_the_cache().unwrap();
+                    }
+                    writer.write_all(part).unwrap();
+                }
+                writer.finish().unwrap();
+                assert!(std::fs::read(&path).unwrap() == bytes, "{len} {direct_parts}");
+                assert!(DirectWriter::create(&path).is_err(), "an existing file is left alone");
             }
-            writer.finish().unwrap();
-            assert!(std::fs::read(&path).unwrap() == bytes, "{len}");
-            assert!(DirectWriter::create(&path).is_err(), "an existing file is left alone");
         }
     }
 

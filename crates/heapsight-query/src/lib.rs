@@ -12,6 +12,7 @@ pub mod compare;
 mod direct;
 pub mod language;
 pub mod leak;
+pub mod listing;
 pub mod object;
 mod open;
 pub mod packages;

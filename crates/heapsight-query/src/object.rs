@@ -151,7 +151,8 @@ pub fn preview(heap: &Heap, ord: u32) -> String {
     }
 }
 
-fn allocation_stack(heap: &Heap, ord: u32) -> Vec<String> {
+/// The stack that allocated an object, where a timeline recorded that: functions as `name (script:line:column)`.
+pub fn allocation_stack(heap: &Heap, ord: u32) -> Vec<String> {
     let id = heap.snapshot.nodes.trace_node.as_ref().map_or(0, |column| column[ord as usize]);
     let (Some(traces), true) = (&heap.snapshot.traces, id != 0) else { return Vec::new() };
     let Some(profile) = heapsight_analysis::allocations::AllocationProfile::new(heap) else {

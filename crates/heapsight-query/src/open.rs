@@ -14,7 +14,7 @@ use heapsight_analysis::{
     phase,
     store::{self, Derived, Overview},
 };
-use heapsight_snapshot::{ReadError, ReadOptions, SizeColumn, Snapshot, index::IndexWriter};
+use heapsight_snapshot::{Problem, ReadError, ReadOptions, SizeColumn, Snapshot, index::IndexWriter};
 
 use crate::{
     cache::{Cache, Identity, Pending},
@@ -55,6 +55,36 @@ pub enum OpenError {
     /// It does not fit in memory.
     #[error("{0}")]
     Memory(#[source] OutOfMemory),
+}
+
+impl OpenError {
+    /// What to try, where something is known to help.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Io(error) if error.kind() == io::ErrorKind::NotFound => Some("check the path"),
+            Self::Io(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                Some("Node writes snapshots with mode 0600: read it as the user who made it")
+            }
+            Self::Io(_) => None,
+            Self::Directory => Some("name a .heapsnapshot or .heaptimeline file in it"),
+            Self::Read(error) => read_hint(&error.problem),
+            Self::Memory(_) => Some("it takes about 85 bytes an object: use a machine with more memory"),
+        }
+    }
+}
+
+fn read_hint(problem: &Problem) -> Option<&'static str> {
+    Some(match problem {
+        Problem::Truncated | Problem::Empty | Problem::Compressed(_) | Problem::EdgesMissing { .. } => {
+            "the capture was cut off: the process was killed or the disk was full while it was written; take it again, or save what is whole: heapsight repair IN OUT"
+        }
+        Problem::NotASnapshot(_) => {
+            "heapsight reads .heapsnapshot and .heaptimeline files of Node.js, Deno, Bun and Chromium, also .gz and .zst"
+        }
+        Problem::OtherFormat(_) => "this command wants a heap snapshot or an allocation timeline",
+        Problem::OutOfMemory { .. } => "it takes about 85 bytes an object: use a machine with more memory",
+        _ => return None,
+    })
 }
 
 /// How to open.
@@ -168,7 +198,7 @@ fn read(
         + snapshot.edge_count() as u64 * 9
         + snapshot.strings.section_bytes();
     let pending = Mutex::new(cached.and_then(|(cache, identity, _)| cache.begin(identity, about)));
-    let writing = Writing { pending, monitor };
+    let writing = Writing { pending, monitor, is_small: about <= SMALL_INDEX };
     let heap = Heap::build(snapshot, monitor, &writing).map_err(OpenError::Memory)?;
     let pending = writing.pending.into_inner().unwrap_or(None);
     if let Some(((cache, identity, path), mut index)) = cached.zip(pending) {
@@ -187,10 +217,14 @@ fn read(
     Ok(heap)
 }
 
+/// An index up to so many bytes ends in the page cache.
+const SMALL_INDEX: u64 = 256 << 20;
+
 /// An index in the making, written while the heap is analysed. What fails leaves none.
 struct Writing<'a> {
     pending: Mutex<Option<Pending>>,
     monitor: &'a (dyn Monitor + 'a),
+    is_small: bool,
 }
 
 impl Writing<'_> {
@@ -213,6 +247,11 @@ impl Beside for Writing<'_> {
     }
 
     fn dominators(&self, tree: &DominatorTree, retained: &SizeColumn) {
-        self.write("dominators to index", |out| store::write_dominators(out, tree, retained));
+        self.write("dominators to index", |out| {
+            if self.is_small {
+                out.output().through_the_cache()?;
+            }
+            store::write_dominators(out, tree, retained)
+        });
     }
 }

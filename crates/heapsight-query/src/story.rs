@@ -144,9 +144,11 @@ pub fn is_context(heap: &Heap, ord: u32) -> bool {
         || heap.snapshot.strings.raw(heap.snapshot.nodes.name[ord as usize]).starts_with(b"system / Context")
 }
 
-/// The name of a class in a few words: of an inferred interface only the beginning.
+/// The name of a class in a few words: of an inferred interface only the beginning, of a global object not what kind of
+/// global it is, as newer versions of V8 say.
 pub fn short_class(class: &str) -> String {
     const LENGTH: usize = 40;
+    let class = class.strip_suffix(" (global*)").unwrap_or(class);
     if class.chars().count() <= LENGTH {
         return class.to_owned();
     }
@@ -207,6 +209,7 @@ pub fn tell(heap: &Heap, steps: &[Step]) -> Vec<Hop> {
         }
         let label = label(heap, step);
         let text = match step.link {
+            _ if hops.is_empty() && !matches!(step.link, Link::Variable | Link::Property) => label,
             Link::Variable => format!("variable {}: {label}", step.edge),
             Link::Property => format!(".{}: {label}", step.edge),
             Link::Entry => format!("[…]: {label}"),

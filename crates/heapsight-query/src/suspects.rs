@@ -4,7 +4,12 @@
 //! thousands of listeners of one event, timers that nobody clears, promises that nobody resolves, equal strings, detached
 //! parts of documents, what the console holds, variables that no function can use any more.
 
+mod gather;
+mod listeners;
 mod patterns;
+mod runtime;
+mod shared;
+mod waiting;
 
 use heapsight_analysis::{
     Heap,
@@ -12,12 +17,15 @@ use heapsight_analysis::{
     suspects::accumulation_points,
 };
 
+use rustc_hash::FxHashMap;
+
+use self::runtime::Runtime;
 use crate::{
     code::Code,
     leak::{
         Kind, Placed,
         naming::{self, Named},
-        placing::{Placing, is_runtime},
+        placing::Placing,
         source::Sources,
     },
     story::{self, Hop, Step, short_class},
@@ -43,6 +51,8 @@ pub enum Pattern {
     Promises,
     /// Stores of asynchronous contexts, or domains.
     AsyncContext,
+    /// A variable that is kept because its context is shared.
+    SharedContext,
     /// Equal strings.
     Duplicates,
     /// The text of scripts.
@@ -66,12 +76,20 @@ impl Pattern {
             Self::Timers => "timers",
             Self::Promises => "promises",
             Self::AsyncContext => "async-context",
+            Self::SharedContext => "shared-context",
             Self::Duplicates => "duplicate-strings",
             Self::Source => "source-text",
             Self::Detached => "detached-dom",
             Self::Console => "console",
             Self::DeadVariable => "dead-variable",
         }
+    }
+}
+
+impl Pattern {
+    /// Whether it says no more than that something is large.
+    fn is_by_size(self) -> bool {
+        matches!(self, Self::Large | Self::Accumulation | Self::Class)
     }
 }
 
@@ -104,6 +122,25 @@ pub struct Finding {
     pub why: String,
 }
 
+impl Finding {
+    /// Whether it is about the objects of a class.
+    fn is_of_class(&self, class: &str) -> bool {
+        match self.pattern {
+            Pattern::Timers => class == "Timeout",
+            Pattern::AsyncContext => matches!(class, "Domain" | "AsyncContextFrame"),
+            _ => false,
+        }
+    }
+
+    /// Whether its object is a container that the pattern is about, and no example.
+    fn names_container(&self) -> bool {
+        matches!(
+            self.pattern,
+            Pattern::Listeners | Pattern::Timers | Pattern::Promises | Pattern::AsyncContext
+        )
+    }
+}
+
 /// The answer.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Suspects {
@@ -124,29 +161,35 @@ pub fn suspects(heap: &Heap, code: &Code, share: f64) -> Suspects {
     let sources = Sources::default();
     let placing = Placing { heap, tree: &tree, code, sources: &sources };
     let mut findings = accumulations(placing, least);
-    findings.extend(patterns::find(placing, least));
-    patterns::many(placing, &mut findings);
-    classes(placing, least, &mut findings);
+    let patterns = patterns::find(placing, least);
+    classes(placing, least, &mut findings, &patterns);
     // What the runtime keeps for itself is large in every small program.
-    findings.retain(|finding| {
-        let by_size = matches!(finding.pattern, Pattern::Large | Pattern::Accumulation | Pattern::Class);
-        !by_size || finding.place.as_ref().is_none_or(|placed| !is_runtime(&placed.place))
-    });
+    let runtime = Runtime::new(heap, code);
+    findings.retain(|finding| !runtime.has(placing, finding));
+    findings.extend(patterns);
     findings.sort_by_key(|finding| (std::cmp::Reverse(finding.retained_size), finding.pattern, finding.id));
-    // One container, one suspect: a pattern says more than its size does.
-    let mut seen: Vec<(u32, usize)> = Vec::new();
-    let mut kept: Vec<Finding> = Vec::new();
-    for finding in findings {
-        match seen.iter().find(|&&(id, _)| id == finding.id) {
-            Some(&(_, at)) if kept[at].pattern < finding.pattern => kept[at] = finding,
-            Some(_) => {}
-            None => {
-                seen.push((finding.id, kept.len()));
-                kept.push(finding);
-            }
+    Suspects { total_size: total, least, findings: once(findings) }
+}
+
+/// One container is one suspect by its size; where it is known for a pattern that says more, and it keeps what it holds.
+fn once(findings: Vec<Finding>) -> Vec<Finding> {
+    let mut by_size: FxHashMap<u32, Finding> = FxHashMap::default();
+    let (sized, mut kept): (Vec<Finding>, Vec<Finding>) =
+        findings.into_iter().partition(|finding| finding.pattern.is_by_size());
+    for finding in sized {
+        by_size.entry(finding.id).or_insert(finding);
+    }
+    for finding in &mut kept {
+        if let Some(same) = by_size.get(&finding.id).filter(|_| finding.names_container())
+            && finding.parts.is_empty()
+        {
+            finding.parts.clone_from(&same.parts);
         }
     }
-    Suspects { total_size: total, least, findings: kept }
+    by_size.retain(|id, _| !kept.iter().any(|finding| finding.id == *id && finding.names_container()));
+    kept.extend(by_size.into_values());
+    kept.sort_by_key(|finding| (std::cmp::Reverse(finding.retained_size), finding.pattern, finding.id));
+    kept
 }
 
 /// Large subtrees of the dominator tree.
@@ -160,23 +203,29 @@ fn accumulations(placing: Placing<'_>, least: u64) -> Vec<Finding> {
                 .iter()
                 .map(|&(class, count, size)| (heap.classes.table[class as usize].name.clone(), count, size))
                 .collect();
-            let count: u64 = parts.iter().map(|part| part.1).sum();
+            // Of a dictionary the keys are no objects of their own.
+            let is_text = |part: &&(String, u64, u64)| part.0.starts_with('(');
+            let objects: u64 = parts.iter().filter(|part| !is_text(part)).map(|part| part.1).sum();
+            let count = if objects > 0 { objects } else { parts.iter().map(|part| part.1).sum() };
             let share = point.largest_child as f64 * 100.0 / point.retained_size.max(1) as f64;
             let (pattern, why) = if count <= 3 || heap.snapshot.nodes.self_size.get(point.ord) * 2 > point.retained_size {
                 (Pattern::Large, "most of it is one object".to_owned())
             } else {
                 let why = format!(
-                    "it holds {count} objects, the largest of which has {share:.1} % of what it retains: here memory accumulates"
+                    "it holds {count} objects, the largest of which has {share:.1} % of what it retains: here memory accumulates. \
+                     A cache needs a limit in number or time; what is done has to be taken out"
                 );
                 (Pattern::Accumulation, why)
             };
-            finding(placing, point.ord, None, pattern, Found { count, retained_size: point.retained_size, parts, why })
+            let retained_size = point.retained_size;
+            let found = Found { count, retained_size, parts, why, examples: Vec::new() };
+            finding(placing, point.ord, None, pattern, found)
         })
         .collect()
 }
 
 /// Classes whose members retain much together, and are not what a container above holds.
-fn classes(placing: Placing<'_>, least: u64, findings: &mut Vec<Finding>) {
+fn classes(placing: Placing<'_>, least: u64, findings: &mut Vec<Finding>, patterns: &[Finding]) {
     const MANY: u64 = 100;
     let heap = placing.heap;
     let mut rows: Vec<_> = heap.summary.iter().collect();
@@ -186,17 +235,20 @@ fn classes(placing: Placing<'_>, least: u64, findings: &mut Vec<Finding>) {
         let common = name.starts_with('(')
             || name.starts_with("system /")
             || name.starts_with("Node /")
-            || matches!(name.as_str(), "Function" | "Object" | "Array" | "Map" | "Set" | "Promise");
+            || matches!(name.as_str(), "Function" | "Object" | "Array" | "Map" | "Set" | "Promise")
+            || patterns.iter().any(|finding| finding.is_of_class(name));
         if common || row.count < MANY || row.retained_size < least {
             continue;
         }
         let sample = sample(heap, row.class);
-        if covered(heap, &sample, findings).is_some() {
+        if covered(heap, &sample, findings) {
             continue;
         }
         let Some(&first) = sample.first() else { continue };
         let why = format!("{} objects of one class, which no single container holds", row.count);
-        let found = Found { count: row.count, retained_size: row.retained_size, parts: Vec::new(), why };
+        let examples = sample.iter().copied().take(EXAMPLES).collect();
+        let found =
+            Found { count: row.count, retained_size: row.retained_size, parts: Vec::new(), why, examples };
         let mut finding = finding(placing, first, None, Pattern::Class, found);
         finding.title = short_class(name);
         findings.push(finding);
@@ -212,8 +264,8 @@ fn sample(heap: &Heap, class: u32) -> Vec<u32> {
     members.iter().copied().step_by(members.len().div_ceil(MOST).max(1)).collect()
 }
 
-/// The suspect that dominates most of some objects.
-fn covered(heap: &Heap, objects: &[u32], findings: &[Finding]) -> Option<usize> {
+/// Whether one of the suspects dominates most of some objects.
+fn covered(heap: &Heap, objects: &[u32], findings: &[Finding]) -> bool {
     let idom: &[u32] = &heap.dominators.idom;
     let ords: Vec<u32> =
         findings.iter().filter_map(|finding| finding.way.last().map(|step| step.ord)).collect();
@@ -232,8 +284,7 @@ fn covered(heap: &Heap, objects: &[u32], findings: &[Finding]) -> Option<usize> 
             at = idom[at as usize];
         }
     }
-    let best = (0..counts.len()).max_by_key(|&at| counts[at])?;
-    (counts[best] * 2 >= objects.len().max(1)).then_some(best)
+    counts.iter().any(|&count| count * 2 >= objects.len().max(1))
 }
 
 /// What is known of a suspect apart from its object.
@@ -242,6 +293,8 @@ struct Found {
     retained_size: u64,
     parts: Vec<(String, u64, u64)>,
     why: String,
+    /// Some of the objects; none to take what the container refers to.
+    examples: Vec<u32>,
 }
 
 /// Puts a suspect together.
@@ -250,8 +303,11 @@ fn finding(placing: Placing<'_>, ord: u32, slot: Option<usize>, pattern: Pattern
     let snapshot = &heap.snapshot;
     let Named { title, kind, .. } = naming::name(heap, placing.tree, ord, slot);
     let way = story::way(heap, placing.tree, placing.code, ord);
-    let members: Vec<u32> =
-        snapshot.edges_of(ord).map(|edge| snapshot.edges.to[edge]).take(EXAMPLES).collect();
+    let members: Vec<u32> = if found.examples.is_empty() {
+        snapshot.edges_of(ord).map(|edge| snapshot.edges.to[edge]).take(EXAMPLES).collect()
+    } else {
+        found.examples
+    };
     let parts =
         found.parts.into_iter().map(|(class, count, size)| (short_class(&class), count, size)).collect();
     Finding {

@@ -172,12 +172,14 @@ fn listeners_of(heap: &Heap, tree: &ReadableTree, ord: u32, slot: Option<usize>)
         let name = names.edge(edge);
         name == "_events" || name == "<symbol kEvents>" || name == "<symbol events>"
     };
-    // An EventTarget has a Map of them, whose table is no event.
+    // An EventTarget has a Map of them, whose table is no event; its entries are.
     let event = |edge: usize| {
         if heap.snapshot.edge_kind(edge) == EdgeKind::PROPERTY {
-            format!("\"{}\"", names.edge(edge))
-        } else {
-            "all events".to_owned()
+            return format!("\"{}\"", names.edge(edge));
+        }
+        match slot.is_none().then(|| key_of(heap, tree, ord)).flatten() {
+            Some(key) => format!("\"{key}\""),
+            None => "all events".to_owned(),
         }
     };
     let (parent, edge) = owner(heap, tree, ord)?;
@@ -186,6 +188,20 @@ fn listeners_of(heap: &Heap, tree: &ReadableTree, ord: u32, slot: Option<usize>)
     }
     let (_, above) = owner(heap, tree, parent)?;
     is_events(above).then(|| event(edge))
+}
+
+/// The key of the entry of a Map that an object is the value of, if it is text: the table has it right before the value.
+fn key_of(heap: &Heap, tree: &ReadableTree, ord: u32) -> Option<String> {
+    let snapshot = &heap.snapshot;
+    let (edge, table) = (tree.edge[ord as usize], tree.parent[ord as usize]);
+    if edge == NONE || !is_store(snapshot, table) {
+        return None;
+    }
+    let position = |edge: usize| heap.names().edge(edge).parse::<u64>().ok();
+    let before = position(edge as usize)?.checked_sub(1)?;
+    let key = snapshot.edges_of(table).find(|&edge| position(edge) == Some(before))?;
+    let key = snapshot.edges.to[key];
+    snapshot.node_kind(key).is_string().then(|| heap.names().node(key).into_owned())
 }
 
 /// The emitter above a listener array.

@@ -50,7 +50,7 @@ pub(crate) fn is_runtime(place: &Place) -> bool {
 }
 
 /// Whether code is the program's own.
-pub(super) fn is_own(placed: &Placed) -> bool {
+pub(crate) fn is_own(placed: &Placed) -> bool {
     placed.place.package.is_none() && !is_runtime(&placed.place)
 }
 
@@ -190,7 +190,7 @@ impl Placing<'_> {
     }
 
     /// The place of a function, or of an object's class.
-    pub(super) fn of_object(self, ord: u32) -> Option<Placed> {
+    pub(crate) fn of_object(self, ord: u32) -> Option<Placed> {
         let place = self.code.place(self.heap, ord)?;
         let names = self.heap.names();
         let what = if self.heap.snapshot.node_kind(ord) == NodeKind::CLOSURE {
@@ -268,7 +268,7 @@ impl Placing<'_> {
     }
 
     /// The functions that run in a context, or in one inside of it.
-    pub(super) fn functions_of(self, context: u32) -> Vec<u32> {
+    pub(crate) fn functions_of(self, context: u32) -> Vec<u32> {
         let snapshot = &self.heap.snapshot;
         let retainers = self.heap.retainers();
         let mut contexts = vec![context];

@@ -63,23 +63,19 @@ pub(crate) fn function_at(text: &str, line: u32, column: u32) -> Option<&str> {
     }
     let start = rest.char_indices().nth(column.saturating_sub(1) as usize)?.0;
     let rest = &rest[start..];
-    let (mut depth, mut quote, mut escaped, mut body) = (0i32, None, false, false);
-    let mut before = ' ';
-    for (at, c) in rest.char_indices() {
-        if let Some(q) = quote {
-            if escaped {
-                escaped = false;
-            } else if c == '\\' {
-                escaped = true;
-            } else if c == q || (c == '\n' && q != '`') {
-                quote = None;
-            }
+    let mut words = Words::default();
+    let (mut depth, mut body) = (0i32, false);
+    let mut chars = rest.char_indices().peekable();
+    while let Some((at, c)) = chars.next() {
+        let next = chars.peek().map(|&(_, c)| c);
+        let before = words.last;
+        if !words.is_code(c, next, &mut depth) {
             continue;
         }
         match c {
-            '\'' | '"' | '`' => quote = Some(c),
             '{' | '(' | '[' => {
-                body |= c == '{' && depth == 0;
+                // After these there is an object, and no body.
+                body |= c == '{' && depth == 0 && !matches!(before, '?' | ':' | ',' | '=' | '&' | '|');
                 depth += 1;
             }
             '}' | ')' | ']' => {
@@ -91,10 +87,135 @@ pub(crate) fn function_at(text: &str, line: u32, column: u32) -> Option<&str> {
             ';' if depth == 0 => return Some(&rest[..at]),
             _ => {}
         }
-        before = c;
     }
-    let _ = before;
     Some(rest)
+}
+
+/// What is not code.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Text {
+    Quote(char),
+    Template,
+    LineComment,
+    Comment,
+    /// A regular expression; `true` inside of a class of characters.
+    Regex(bool),
+}
+
+/// Tells code from strings, comments, templates and regular expressions, character by character.
+#[derive(Default)]
+struct Words {
+    text: Option<Text>,
+    escaped: bool,
+    /// The second character of a sign of two.
+    skip: bool,
+    /// The depths at which the code in a template began.
+    templates: Vec<i32>,
+    /// The last character of code that is no space, and the word that it ends.
+    last: char,
+    word: String,
+}
+
+impl Words {
+    /// Whether a character is code. Of code in a template the brackets are counted here.
+    fn is_code(&mut self, c: char, next: Option<char>, depth: &mut i32) -> bool {
+        if std::mem::take(&mut self.skip) {
+            return false;
+        }
+        if let Some(text) = self.text {
+            self.inside(text, c, next, depth);
+            return false;
+        }
+        let text = match c {
+            '\'' | '"' => Some(Text::Quote(c)),
+            '`' => Some(Text::Template),
+            '/' if next == Some('/') => Some(Text::LineComment),
+            '/' if next == Some('*') => Some(Text::Comment),
+            '/' if self.before_regex() => Some(Text::Regex(false)),
+            _ => None,
+        };
+        if text.is_some() {
+            self.skip = matches!(text, Some(Text::Comment));
+            self.text = text;
+            if !matches!(text, Some(Text::Comment | Text::LineComment)) {
+                self.last = c;
+                self.word.clear();
+            }
+            return false;
+        }
+        if c == '}' && self.templates.last() == Some(&(*depth - 1)) {
+            self.templates.pop();
+            *depth -= 1;
+            self.text = Some(Text::Template);
+            return false;
+        }
+        if !c.is_whitespace() {
+            if !is_word(c) || !is_word(self.last) || self.word.is_empty() {
+                self.word.clear();
+            }
+            if is_word(c) {
+                self.word.push(c);
+            }
+            self.last = c;
+        } else if is_word(self.last) {
+            // The next word is another one.
+            self.last = if self.ends_word() { '(' } else { 'a' };
+            self.word.clear();
+        }
+        true
+    }
+
+    /// A character of what is not code.
+    fn inside(&mut self, text: Text, c: char, next: Option<char>, depth: &mut i32) {
+        let escaped = std::mem::take(&mut self.escaped);
+        let comment = matches!(text, Text::Comment | Text::LineComment);
+        if escaped || (c == '\\' && !comment) {
+            self.escaped = !escaped;
+            return;
+        }
+        match (text, c) {
+            (Text::Quote(_) | Text::LineComment | Text::Regex(_), '\n')
+            | (Text::Template, '`')
+            | (Text::Regex(false), '/') => self.text = None,
+            (Text::Quote(quote), _) if c == quote => self.text = None,
+            (Text::Template, '$') if next == Some('{') => {
+                self.skip = true;
+                self.text = None;
+                self.last = '(';
+                self.templates.push(*depth);
+                *depth += 1;
+            }
+            (Text::Comment, '*') if next == Some('/') => {
+                self.skip = true;
+                self.text = None;
+            }
+            (Text::Regex(_), '[') => self.text = Some(Text::Regex(true)),
+            (Text::Regex(true), ']') => self.text = Some(Text::Regex(false)),
+            _ => {}
+        }
+    }
+
+    /// Whether the last word is one after which an expression begins.
+    fn ends_word(&self) -> bool {
+        const WORDS: &[&str] = &[
+            "return", "typeof", "case", "in", "of", "void", "throw", "new", "await", "yield", "else", "do",
+            "delete",
+        ];
+        WORDS.contains(&self.word.as_str())
+    }
+
+    /// Whether a slash begins a regular expression, and does not divide.
+    fn before_regex(&self) -> bool {
+        if is_word(self.last) {
+            self.ends_word()
+        } else {
+            !matches!(self.last, ')' | ']' | '}' | '"' | '\'' | '`' | '/')
+        }
+    }
+}
+
+fn is_word(c: char) -> bool {
+    c.is_alphanumeric() || c == '_' || c == '$'
 }
 
 /// How a piece of a script uses a variable, or, with `field`, a field of whatever has one of that name.
@@ -116,7 +237,6 @@ pub(crate) fn usage(text: &str, variable: &str, field: bool) -> Use {
         "splice",
         "prependListener",
     ];
-    let is_word = |c: char| c.is_alphanumeric() || c == '_' || c == '$';
     let mut best = Use::None;
     for (at, _) in text.match_indices(variable) {
         let before = text[..at].chars().next_back();
@@ -208,6 +328,19 @@ mod tests {
         let arrow = "const f = (x) => list.push(x);\nother();";
         assert_eq!(function_at(arrow, 1, 11), Some("(x) => list.push(x)"));
         assert_eq!(function_at(text, 99, 1), None);
+        for body in [
+            "() => { /* } */ a }",
+            "() => { // }'`\n a }",
+            "() => { return /[}/]}'/.test(a) }",
+            "() => { return b / 2 / c }",
+            "() => `${ { a: `}` }.a } }`",
+            "() => { return `a ${b ? `}` : '}'} }` + `}` }",
+            "(a, { b } = {}) => { b }",
+            "() => a ? { b } : { c }",
+            "function () { if (a) { b } else { c } }",
+        ] {
+            assert_eq!(function_at(&format!("{body}; d()"), 1, 1), Some(body), "{body}");
+        }
     }
 
     #[test]

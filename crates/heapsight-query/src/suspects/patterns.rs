@@ -2,180 +2,151 @@
 
 use heapsight_analysis::{
     bits::BitSet,
+    duplicates::DuplicateGroup,
     filters::{Filter, passing},
 };
 use heapsight_snapshot::{EdgeKind, NodeKind};
 
-use super::{Finding, Found, Pattern, covered, finding, sample};
-use crate::{leak::placing::Placing, strings::duplicate_strings, variables::dead_variables};
+use super::{Finding, Found, Pattern, finding, listeners, shared, waiting};
+use crate::{
+    code::{Place, script_url},
+    leak::{
+        Placed,
+        placing::{Placing, is_runtime},
+    },
+    strings::duplicate_strings,
+    variables::dead_variables,
+};
 
-/// So many listeners of one event are no accident.
-const LISTENERS: u64 = 50;
+/// Bytes of equal strings, of source text, or of what a variable keeps that are worth a word.
+pub(super) const TEXT: u64 = 1 << 20;
 
-/// So many timers, waiters or contexts at one time.
-const MANY: u64 = 1000;
-
-/// Bytes of equal strings, or of source text, that are worth a word.
-const TEXT: u64 = 1 << 20;
+/// Bytes of equal strings that are worth a word in a small heap: the runtime has some hundred thousand of its own.
+const COPIES: u64 = 256 << 10;
 
 /// Bytes that the console or a detached document keeps that are worth a word; an inspector keeps some of its own.
 const KEPT: u64 = 64 << 10;
 
-/// All patterns but those of [`many`].
+/// Scripts, or groups of strings, that are listed.
+const PARTS: usize = 8;
+
+/// All patterns.
 pub(super) fn find(placing: Placing<'_>, least: u64) -> Vec<Finding> {
-    let mut list = listeners(placing);
-    list.extend(duplicates(placing, least));
-    list.extend(sources(placing, least));
-    let because = "kept alive by parts of a document that are no longer in it";
+    let scripts = Scripts::new(placing);
+    let mut list = listeners::find(placing);
+    list.extend(waiting::find(placing));
+    list.extend(duplicates(placing, &scripts, least));
+    list.extend(sources(placing, &scripts, least));
+    let because = "kept alive by parts of a document that are no longer in it: let go of the variable, listener or cache \
+                   that leads to them when they are removed";
     list.extend(filtered(placing, &Filter::DetachedDomNodes, Pattern::Detached, because));
-    let because = "kept alive by the console of an inspector alone: it forgets them when it is cleared";
+    let because = "kept alive by the console of an inspector alone: what is logged while an inspector is attached stays \
+                   until the console is cleared or the inspector leaves. The program itself does not leak them";
     list.extend(filtered(placing, &Filter::Console, Pattern::Console, because));
-    list.extend(dead(placing, least));
+    match dead(placing, least) {
+        Some(dead) => list.extend(dead),
+        // The file does not say which function uses what; the scripts may.
+        None => list.extend(shared::find(placing, least)),
+    }
     list
 }
 
-/// Events with many listeners: arrays in what an emitter calls `_events`.
-fn listeners(placing: Placing<'_>) -> Vec<Finding> {
-    let snapshot = &placing.heap.snapshot;
-    let names = snapshot.strings.find("_events");
-    let mut list = Vec::new();
-    for edge in 0..snapshot.edge_count() {
-        if snapshot.edge_kind(edge) != EdgeKind::PROPERTY || !names.contains(&snapshot.edges.name[edge]) {
-            continue;
-        }
-        for event in snapshot.edges_of(snapshot.edges.to[edge]) {
-            let array = snapshot.edges.to[event];
-            let count = elements(placing, array);
-            if snapshot.edge_kind(event) == EdgeKind::PROPERTY && count >= LISTENERS {
-                let retained_size = placing.heap.retained.get(array);
-                let why =
-                    format!("{count} listeners of one event: they are added again and again and not removed");
-                let found = Found { count, retained_size, parts: Vec::new(), why };
-                list.push(finding(placing, array, None, Pattern::Listeners, found));
+/// The texts of scripts.
+struct Scripts {
+    /// The texts.
+    texts: BitSet,
+    /// Of the program and its libraries: script, text.
+    list: Vec<(u32, u32)>,
+}
+
+impl Scripts {
+    /// Finds the text of each script.
+    fn new(placing: Placing<'_>) -> Self {
+        let heap = placing.heap;
+        let snapshot = &heap.snapshot;
+        let mut scripts = Self { texts: BitSet::new(snapshot.node_count()), list: Vec::new() };
+        for ord in 0..snapshot.node_count() as u32 {
+            if !matches!(snapshot.node_kind(ord), NodeKind::CODE | NodeKind::HIDDEN) {
+                continue;
+            }
+            for edge in snapshot.edges_of(ord) {
+                let text = snapshot.edges.to[edge];
+                let is_source = snapshot.edge_kind(edge) == EdgeKind::INTERNAL
+                    && heap.known.literals.source.is(snapshot.edges.name[edge])
+                    && snapshot.node_kind(text).is_string();
+                if is_source && scripts.texts.insert(text as usize) && !of_runtime(&script_url(heap, ord)) {
+                    scripts.list.push((ord, text));
+                }
             }
         }
+        scripts
     }
-    list
 }
 
-/// Elements of an array.
-fn elements(placing: Placing<'_>, ord: u32) -> u64 {
-    let snapshot = &placing.heap.snapshot;
-    if placing.heap.classes.class(ord).name != "Array" {
-        return 0;
-    }
-    snapshot.edges_of(ord).filter(|&edge| snapshot.edge_kind(edge) == EdgeKind::ELEMENT).count() as u64
-}
-
-/// Classes of which there should be few at a time.
-pub(super) fn many(placing: Placing<'_>, findings: &mut Vec<Finding>) {
-    const CLASSES: &[(&str, Pattern, &str)] = &[
-        ("Timeout", Pattern::Timers, "timers that have not run out and were not cleared"),
-        ("Domain", Pattern::AsyncContext, "domains are alive"),
-        ("AsyncContextFrame", Pattern::AsyncContext, "asynchronous contexts are kept, with their stores"),
-    ];
-    for &(class, pattern, what) in CLASSES {
-        let heap = placing.heap;
-        let Some(row) = heap.summary.iter().find(|row| heap.classes.table[row.class as usize].name == class)
-        else {
-            continue;
-        };
-        if row.count < MANY {
-            continue;
-        }
-        let sample = sample(heap, row.class);
-        let why = format!("{} {what}", row.count);
-        if let Some(at) = covered(heap, &sample, findings) {
-            // The container is known already; the pattern says more.
-            findings[at].pattern = findings[at].pattern.max(pattern);
-            findings[at].why = format!("{why}; {}", findings[at].why);
-        } else if let Some(&first) = sample.get(sample.len() / 2) {
-            let found = Found { count: row.count, retained_size: row.retained_size, parts: Vec::new(), why };
-            findings.push(finding(placing, first, None, pattern, found));
-        }
-    }
-    findings.extend(waiters(placing));
-}
-
-/// The promise that most wait for, where many do.
-fn waiters(placing: Placing<'_>) -> Option<Finding> {
-    let snapshot = &placing.heap.snapshot;
-    let reactions = snapshot.strings.find("system / PromiseReaction");
-    let is_reaction = |ord: u32| {
-        reactions.contains(&snapshot.nodes.name[ord as usize]) && !snapshot.node_kind(ord).is_string()
-    };
-    let count = (0..snapshot.node_count() as u32).filter(|&ord| is_reaction(ord)).count() as u64;
-    if count < MANY {
-        return None;
-    }
-    let holds = |ord: u32| snapshot.edges_of(ord).any(|edge| is_reaction(snapshot.edges.to[edge]));
-    let promise = (0..snapshot.node_count() as u32)
-        .filter(|&ord| placing.heap.classes.class(ord).name == "Promise" && holds(ord))
-        .max_by_key(|&ord| placing.heap.retained.get(ord))?;
-    let why = format!("{count} reactions wait for promises that are not resolved");
-    let retained_size = placing.heap.retained.get(promise);
-    Some(finding(
-        placing,
-        promise,
-        None,
-        Pattern::Promises,
-        Found { count, retained_size, parts: Vec::new(), why },
-    ))
+/// Whether a script is the runtime's.
+fn of_runtime(url: &str) -> bool {
+    is_runtime(&Place::in_script(url, 0, 0)) || url.starts_with("v8/") || url == "extensions::SafeBuiltins"
 }
 
 /// Equal strings.
-fn duplicates(placing: Placing<'_>, least: u64) -> Option<Finding> {
-    let all = duplicate_strings(placing.heap, None);
+fn duplicates(placing: Placing<'_>, scripts: &Scripts, least: u64) -> Option<Finding> {
+    let mut all = duplicate_strings(placing.heap, None);
+    // A text that two scripts have is a matter of scripts.
+    all.groups.retain(|group| !scripts.texts.contains(group.example as usize));
+    let wasted: u64 =
+        all.groups.iter().map(|group| group.self_size - group.self_size / group.count.max(1)).sum();
+    let count: u64 = all.groups.iter().map(|group| group.count).sum();
+    // The text of which most is wasted is the one to begin with.
+    let most = |group: &DuplicateGroup| group.self_size - group.self_size / group.count.max(1);
+    all.groups.sort_by_key(|group| (std::cmp::Reverse(most(group)), group.example));
     let example = all.groups.first()?.example;
-    if all.wasted < least.min(TEXT) {
+    if wasted < least.clamp(COPIES, TEXT) {
         return None;
     }
     let parts = all
         .groups
         .iter()
-        .take(8)
+        .take(PARTS)
         .map(|group| (format!("{:?}", group.value), group.count, group.self_size))
         .collect();
-    let why = format!("{} strings of which one each would do: {} bytes are copies", all.strings, all.wasted);
-    let found = Found { count: all.strings, retained_size: all.wasted, parts, why };
+    let why = format!(
+        "{count} strings of which one each would do. Keep one of each (a Map from text to text where they are parsed or \
+         made), or a number or key in their place"
+    );
+    let found = Found { count, retained_size: wasted, parts, why, examples: Vec::new() };
     let mut finding = finding(placing, example, None, Pattern::Duplicates, found);
     "equal strings".clone_into(&mut finding.title);
     Some(finding)
 }
 
 /// The text of scripts.
-fn sources(placing: Placing<'_>, least: u64) -> Option<Finding> {
-    let snapshot = &placing.heap.snapshot;
-    let names = snapshot.strings.find("source");
-    let mut seen = BitSet::new(snapshot.node_count());
-    let (mut count, mut size, mut largest) = (0, 0u64, None);
-    for ord in 0..snapshot.node_count() as u32 {
-        if !matches!(snapshot.node_kind(ord), NodeKind::CODE | NodeKind::HIDDEN) {
-            continue;
-        }
-        for edge in snapshot.edges_of(ord) {
-            let text = snapshot.edges.to[edge];
-            let is_source = snapshot.edge_kind(edge) == EdgeKind::INTERNAL
-                && names.contains(&snapshot.edges.name[edge])
-                && snapshot.node_kind(text).is_string();
-            if is_source && seen.insert(text as usize) {
-                let retained = placing.heap.retained.get(text);
-                count += 1;
-                size = size.saturating_add(retained);
-                if largest.is_none_or(|(most, _)| retained > most) {
-                    largest = Some((retained, text));
-                }
-            }
-        }
-    }
-    let (_, text) = largest?;
+fn sources(placing: Placing<'_>, scripts: &Scripts, least: u64) -> Option<Finding> {
+    let heap = placing.heap;
+    let mut list: Vec<(u64, u32, u32)> =
+        scripts.list.iter().map(|&(script, text)| (heap.retained.get(text), script, text)).collect();
+    list.sort_unstable_by_key(|&(size, script, _)| (std::cmp::Reverse(size), script));
+    let (_, script, text) = *list.first()?;
+    let size = list.iter().fold(0u64, |sum, &(size, ..)| sum.saturating_add(size));
     if size < least.max(TEXT) {
         return None;
     }
-    let why = format!("the text of {count} scripts is kept for as long as one of their functions lives");
-    let found = Found { count, retained_size: size, parts: Vec::new(), why };
+    let name = |script: u32| {
+        let url = script_url(heap, script);
+        if url.is_empty() { "(script without a name)".to_owned() } else { url }
+    };
+    let count = list.len() as u64;
+    let parts = list.iter().take(PARTS).map(|&(size, script, _)| (name(script), 1, size)).collect();
+    let why = format!(
+        "the text of {count} scripts is kept for as long as one of their functions lives. Code that is compiled again and \
+         again (`eval`, `new Function`, `vm`, `import` of ever new addresses) has a text each time: compile it once; of \
+         bundles load what is needed"
+    );
+    let found = Found { count, retained_size: size, parts, why, examples: Vec::new() };
     let mut finding = finding(placing, text, None, Pattern::Source, found);
     "source text".clone_into(&mut finding.title);
+    let url = script_url(heap, script);
+    finding.place = (!url.is_empty())
+        .then(|| Placed { place: Place::in_script(&url, 0, 0), what: "the largest script".to_owned() });
     Some(finding)
 }
 
@@ -193,8 +164,8 @@ fn filtered(placing: Placing<'_>, filter: &Filter, pattern: Pattern, because: &s
     }
     let largest = set.iter().max_by_key(|&ord| placing.heap.retained.get(ord as u32))?;
     let count = set.count() as u64;
-    let found =
-        Found { count, retained_size: size, parts: Vec::new(), why: format!("{count} objects {because}") };
+    let why = format!("{count} objects {because}");
+    let found = Found { count, retained_size: size, parts: Vec::new(), why, examples: Vec::new() };
     Some(finding(placing, largest as u32, None, pattern, found))
 }
 
@@ -206,14 +177,15 @@ fn is_document(placing: Placing<'_>, ord: u32) -> bool {
 }
 
 /// Variables that no function can use any more, where the file says what functions use.
-fn dead(placing: Placing<'_>, least: u64) -> Vec<Finding> {
-    let Some(dead) = dead_variables(placing.heap) else { return Vec::new() };
+fn dead(placing: Placing<'_>, least: u64) -> Option<Vec<Finding>> {
+    let dead = dead_variables(placing.heap)?;
     let large = dead.variables.iter().filter(|variable| variable.retained_size >= least.min(TEXT)).take(5);
-    large
+    let list = large
         .filter_map(|variable| {
             let ord = placing.heap.find_id(u64::from(variable.context_id))?;
             let why = format!(
-                "no function can use variable {} any more, but other functions keep its context alive",
+                "no function can use variable {} any more, but other functions that were made beside it keep its context \
+                 alive: set it to `null` when it has been used, or make those functions elsewhere",
                 variable.name
             );
             let found = Found {
@@ -221,10 +193,12 @@ fn dead(placing: Placing<'_>, least: u64) -> Vec<Finding> {
                 retained_size: variable.retained_size,
                 parts: Vec::new(),
                 why,
+                examples: Vec::new(),
             };
             let mut finding = finding(placing, ord, None, Pattern::DeadVariable, found);
             finding.title.clone_from(&variable.name);
             Some(finding)
         })
-        .collect()
+        .collect();
+    Some(list)
 }

@@ -1,6 +1,8 @@
 //! Reading, questions and formats, against naive oracles and the files' own sums.
 #![expect(clippy::unwrap_used, reason = "tests fail loudly")]
 
+mod formats;
+
 use std::{collections::BTreeMap, fs, path::PathBuf};
 
 use heapsight_profile::{
@@ -324,7 +326,7 @@ fn any_byte_may_be_wrong() {
 
 #[test]
 fn files_of_other_kinds_are_named() {
-    let cases: [(&str, &str); 7] = [
+    let cases: [(&str, &str); 9] = [
         (
             "{\"snapshot\":{}}",
             "this is a heap snapshot or an allocation timeline, not a sampling heap profile (at byte 1)",
@@ -333,7 +335,15 @@ fn files_of_other_kinds_are_named() {
         ("{}", "this is JSON without a `head`, not a sampling heap profile (at byte 0)"),
         ("[1]", "this is a JSON list, not a sampling heap profile (at byte 0)"),
         ("", "the file is empty (at byte 0)"),
-        ("hello", "this is neither JSON nor pprof, not a sampling heap profile (at byte 0)"),
+        (
+            "hello",
+            "this is neither JSON, pprof nor collapsed stacks, not a sampling heap profile (at byte 0)",
+        ),
+        (
+            "P 1\nHi",
+            "line 2 is no stack: it does not end with a blank and a whole number of bytes (at byte 4)",
+        ),
+        ("{\"$schema\":\"x\"}", "this is JSON without a `head`, not a sampling heap profile (at byte 0)"),
         ("{\"head\":{\"selfSize\":-4}}", "-4 is no size, count or id (at byte 20)"),
     ];
     for (text, message) in cases {
