@@ -7,3 +7,5 @@ pub mod fixtures;
 pub mod generate;
 pub mod oracle;
 pub mod runtimes;
+#[cfg(feature = "servers")]
+pub mod servers;

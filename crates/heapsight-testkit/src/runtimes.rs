@@ -15,6 +15,17 @@ pub const BUN: &str = "1.4.5";
 /// npm packages that read what Heapsight writes for other tools: name and version.
 pub const READERS: [(&str, &str); 2] = [("pprof-format", "2.3.2"), ("speedscope", "1.25.0")];
 
+/// npm packages that test the page: one drives the browser, one looks for what keeps people out, one checks types.
+pub const PAGE_TOOLS: [(&str, &str); 3] =
+    [("playwright-core", "1.65.1"), ("axe-core", "4.14.1"), ("typescript", "7.0.2")];
+
+/// npm packages that test ours: two test runners whose examples are run, and the types that ours are checked with.
+pub const TEST_TOOLS: [(&str, &str); 3] =
+    [("jest", "30.5.2"), ("vitest", "5.1.2"), ("@types/node", "26.6.7")];
+
+/// The version of Node.js that only `heap-profile` is tested with: older than any that can be forked.
+pub const OLD_NODE: &str = "14.21.3";
+
 /// Where the runtimes are kept: `target/runtimes/<package>-<version>/`, each an npm prefix.
 pub fn dir() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/runtimes")
@@ -24,6 +35,7 @@ pub fn dir() -> PathBuf {
 pub fn node(major: u32) -> PathBuf {
     let version = NODES
         .iter()
+        .chain([&OLD_NODE])
         .find(|version| version.split('.').next() == Some(&major.to_string()))
         .unwrap_or_else(|| panic!("Node.js {major} is not among the versions of the tests"));
     installed(dir().join(format!("node-{version}/node_modules/node/bin/node")))
@@ -39,12 +51,14 @@ pub fn bun() -> PathBuf {
     installed(dir().join(format!("bun-{BUN}/node_modules/bun/bin/bun.exe")))
 }
 
-/// The folder of one of the [`READERS`].
+/// The folder of one of the [`READERS`], [`PAGE_TOOLS`] or [`TEST_TOOLS`].
 pub fn reader(package: &str) -> PathBuf {
     let (_, version) = READERS
         .iter()
+        .chain(&PAGE_TOOLS)
+        .chain(&TEST_TOOLS)
         .find(|(name, _)| *name == package)
-        .unwrap_or_else(|| panic!("{package} is not among the readers of the tests"));
+        .unwrap_or_else(|| panic!("{package} is not among the packages of the tests"));
     installed(dir().join(format!("{package}-{version}/node_modules/{package}")))
 }
 

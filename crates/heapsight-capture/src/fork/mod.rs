@@ -33,6 +33,11 @@ use crate::{CaptureError, Kind, Result};
 /// The addon; empty where there is none.
 static ADDON: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/heapsight_fork.node"));
 
+/// The addon, for packages that bring it along to where it is loaded; empty where there is none.
+pub fn addon() -> &'static [u8] {
+    ADDON
+}
+
 /// Evaluates JavaScript in the isolate that is to be captured, on its thread.
 pub trait Evaluate {
     /// The value of an expression in the global scope, as JSON (`returnByValue`), with the command line API (that is where

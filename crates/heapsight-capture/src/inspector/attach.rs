@@ -9,6 +9,10 @@
 //! looked at whether the port is gone. Only one Heapsight at a time may do this to a process, or one would close the
 //! other's; that is kept by the name of an abstract socket, which ends with its process however that ends.
 //!
+//! All programs that are not told otherwise open the same port, 9229. So nobody is told to open one that is taken, which
+//! Node.js would only complain of; it is waited for, in turn. Who stays for long moves ([`AttachOptions::free_port`]): the
+//! inspector is closed, and opened again at a port that the system chooses; `process.debugPort` says what it said before.
+//!
 //! What closes an inspector from outside, measured with Node.js 16 to 26 and Deno 2.9: `process._debugEnd()`, by a timer
 //! that runs when the evaluation has been answered and nobody is connected any more. A program that never returns to
 //! its event loop is told once more, and then closes it within the evaluation, without an answer.
@@ -25,6 +29,7 @@ use serde_json::json;
 use super::{
     endpoint::{Endpoint, Server, bun, seconds},
     session::{Identity, Session},
+    workers::Workers,
 };
 use crate::{
     error::{CaptureError, Kind, Result},
@@ -60,6 +65,36 @@ const SOON: Duration = Duration::from_millis(1500);
 /// Closes it at once; the connection ends without an answer.
 const CLOSE_NOW: &str = "process._debugEnd()";
 
+/// How often a port that is taken is looked at.
+const TAKEN: Duration = Duration::from_millis(200);
+
+/// The port of an inspector that is not told another one.
+const DEFAULT_PORT: u16 = 9229;
+
+/// Has the inspector open at any port the next time, and without a word to the workers of a cluster: Node.js tells each of
+/// them to open its own (`NODE_DEBUG_ENABLED`), and one would take the port that is free now. The port until now is the
+/// answer.
+///
+/// Whatever happens to us, the program is as it was after half a minute.
+const ANY_PORT: &str = "(s=>{\
+    if(!process[s]){\
+        const port=process.debugPort,own=Object.getOwnPropertyDescriptor(process,'emit'),before=process.emit;\
+        const quiet=function(name,message){\
+            return name==='internalMessage'&&message?.cmd==='NODE_DEBUG_ENABLED'?false:before.apply(this,arguments)};\
+        const undo=()=>{\
+            if(process[s]?.undo!==undo)return;\
+            process.debugPort=port;\
+            if(process.emit===quiet){if(own)Object.defineProperty(process,'emit',own);else delete process.emit}\
+            delete process[s]};\
+        Object.defineProperty(process,s,{value:{port,undo},configurable:true});\
+        process.debugPort=0;\
+        process.emit=quiet;\
+        setTimeout(undo,30000).unref?.()}\
+    return process[s].port})(Symbol.for('heapsight.debugPort'))";
+
+/// Puts that back.
+const OLD_PORT: &str = "(s=>{process[s]?.undo();return 1})(Symbol.for('heapsight.debugPort'))";
+
 /// How to attach.
 #[derive(Clone, Debug)]
 pub struct AttachOptions {
@@ -74,6 +109,11 @@ pub struct AttachOptions {
     pub open_within: Duration,
     /// How long closing may take.
     pub close_within: Duration,
+    /// An inspector of the process that is open already was opened by us, by one who was killed before it could close it:
+    /// it is closed at the end.
+    pub adopt: bool,
+    /// An inspector that is opened moves to a port that nobody waits for: for those who stay attached.
+    pub free_port: bool,
 }
 
 impl Default for AttachOptions {
@@ -84,6 +124,8 @@ impl Default for AttachOptions {
             timeout: Duration::from_secs(10),
             open_within: Duration::from_secs(10),
             close_within: Duration::from_secs(10),
+            adopt: false,
+            free_port: false,
         }
     }
 }
@@ -105,7 +147,10 @@ struct Opened {
     listens: SocketAddr,
     server: Server,
     close_within: Duration,
-    _lock: Option<Lock>,
+    /// The right to do so.
+    lock: Option<Name>,
+    /// Who may have opened theirs for it.
+    workers: Workers,
 }
 
 /// How an attachment ended.
@@ -160,7 +205,8 @@ fn attach_endpoint(endpoint: Endpoint, options: &AttachOptions) -> Result<Attach
 fn attach_pid(pid: u32, options: &AttachOptions) -> Result<Attachment> {
     let mut process = process::look(pid)?;
     // A process in its first moments is looked at again when it has its handlers.
-    if !process.status.catches(SIGUSR1) && process.facts.inspector.is_none() {
+    let status = &process.status;
+    if (status.forked || !status.catches(SIGUSR1)) && process.facts.inspector.is_none() {
         wait_until_started(&process.status, options.timeout);
         process = process::look(pid)?;
     }
@@ -169,11 +215,14 @@ fn attach_pid(pid: u32, options: &AttachOptions) -> Result<Attachment> {
     }
     let inside = (!namespaces::same_network(pid)).then_some(pid);
     // Taken before looking: else another Heapsight's inspector would be taken for one that stays.
-    let lock = Lock::take(&process.status)?;
+    let lock = sole(&process.status)?;
     let at = |address: SocketAddr| Server { address: reachable(address), inside };
     if let Some(open) = process.facts.inspector
         && at(open.addr).version(PROBE.min(options.timeout)).is_ok_and(|version| version.is_some())
     {
+        if options.adopt {
+            return attach_opened(process, open.addr, at(open.addr), (lock, Workers::default()), options);
+        }
         return attach_process(process, at(open.addr), options);
     }
     if let Some(capability) = process.method(Method::Inspector).filter(|capability| !capability.works) {
@@ -207,20 +256,88 @@ fn attach_pid(pid: u32, options: &AttachOptions) -> Result<Attachment> {
     if let Some(pid) = inside {
         check_loopback(pid)?;
     }
-    let (listens, ours) = open(&process, &at, options)?;
-    if !ours {
+    let workers = Workers::of(pid);
+    let (listens, ours) = {
+        let port = wanted_port(&process).unwrap_or(DEFAULT_PORT);
+        let _turn = free(&process, port, options)?;
+        open(&process, &at, options)?
+    };
+    if !ours && !options.adopt {
         return attach_process(process, at(listens), options);
     }
+    let attachment = attach_opened(process, listens, at(listens), (lock, workers), options)?;
+    if options.free_port { move_away(attachment, &at, options) } else { Ok(attachment) }
+}
+
+/// Waits until a port is free. Others who wait for it are held up as long as the answer lives.
+fn free(process: &Process, port: u16, options: &AttachOptions) -> Result<Option<Name>> {
+    if port == 0 {
+        return Ok(None);
+    }
+    let pid = process.status.pid;
+    let within = options.open_within.min(options.timeout);
+    let deadline = Instant::now() + within;
+    let wanted = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port);
+    loop {
+        let turn = Name::take(format!("heapsight-opens-{port}"));
+        let taken = match &turn {
+            Err(()) => true,
+            Ok(_) => sockets::owner(wanted, pid).is_some_and(|owner| owner != pid),
+        };
+        match turn {
+            Ok(turn) if !taken => return Ok(turn),
+            _ if Instant::now() >= deadline => return Err(not_opened(process, within, false)),
+            // The turn is given up meanwhile: another one may have waited for another reason.
+            turn => drop(turn),
+        }
+        thread::sleep(TAKEN);
+    }
+}
+
+/// Closes the inspector that was just opened and opens it at a port of the system's choice.
+fn move_away(
+    mut attachment: Attachment,
+    at: &dyn Fn(SocketAddr) -> Server,
+    options: &AttachOptions,
+) -> Result<Attachment> {
+    // A program in which this is not possible keeps its port.
+    let port = attachment.session.evaluate(ANY_PORT, options.timeout).ok().and_then(|port| port.as_u64());
+    let old = |attachment: &mut Attachment| attachment.session.evaluate(OLD_PORT, options.timeout);
+    let Some(process) = attachment.process.clone().filter(|_| port.is_some_and(|port| port != 0)) else {
+        // It is at such a port already.
+        old(&mut attachment)?;
+        return Ok(attachment);
+    };
+    let Some(mut opened) = attachment.opened.take() else { return Ok(attachment) };
+    // The workers' stay until the end.
+    let workers = std::mem::take(&mut opened.workers);
+    opened.close(Some(&mut attachment.session))?;
+    let lock = opened.lock.take();
+    let (listens, _) = open(&process, at, options)?;
+    let mut attachment = attach_opened(process, listens, at(listens), (lock, workers), options)?;
+    old(&mut attachment)?;
+    Ok(attachment)
+}
+
+/// Attaches to an inspector of a process that we opened. Every way out closes it.
+fn attach_opened(
+    process: Process,
+    listens: SocketAddr,
+    server: Server,
+    (lock, workers): (Option<Name>, Workers),
+    options: &AttachOptions,
+) -> Result<Attachment> {
+    let pid = process.status.pid;
     let mut opened = Opened {
         status: process.status.clone(),
         listens,
-        server: at(listens),
+        server,
         close_within: options.close_within,
-        _lock: lock,
+        lock,
+        workers,
     };
-    // From here on every way out closes it.
     let begin = || -> Result<(Session, Identity)> {
-        let endpoint = Endpoint::choose(at(listens), options.page.as_deref(), options.timeout)?;
+        let endpoint = Endpoint::choose(server, options.page.as_deref(), options.timeout)?;
         let mut session = Session::connect(endpoint, options.timeout)?;
         session.set_process(&process.status);
         let identity = session.identify(options.timeout).map_err(|error| blocked(error, pid))?;
@@ -288,19 +405,12 @@ fn prove(status: &Status, identity: &Identity, session: &Session) -> Result<()> 
 fn wait_until_started(status: &Status, timeout: Duration) {
     const YOUNG: u64 = 3;
     let deadline = Instant::now() + timeout.min(Duration::from_secs(YOUNG));
-    while Instant::now() < deadline && process_age(status).is_some_and(|age| age < YOUNG) {
+    while Instant::now() < deadline && status.age().is_some_and(|age| age < YOUNG) {
         match Status::read(status.pid) {
-            Ok(now) if !now.catches(SIGUSR1) => thread::sleep(POLL),
+            Ok(now) if now.forked || !now.catches(SIGUSR1) => thread::sleep(POLL),
             _ => return,
         }
     }
-}
-
-/// Seconds since a process was started.
-fn process_age(status: &Status) -> Option<u64> {
-    let uptime = std::fs::read_to_string("/proc/uptime").ok()?;
-    let uptime: f64 = uptime.split(' ').next()?.parse().ok()?;
-    Some((uptime as u64).saturating_sub(status.start_time / 100))
 }
 
 /// Whether anything can be reached in the network namespace of a process. Where its loopback is down its inspector could
@@ -373,7 +483,7 @@ fn open(
         }
         let within = options.open_within.min(options.timeout);
         if begun.elapsed() >= within {
-            return Err(not_opened(process, within));
+            return Err(not_opened(process, within, true));
         }
         if !process.status.is_current() {
             return Err(CaptureError::new(
@@ -386,11 +496,11 @@ fn open(
     }
 }
 
-/// Why no port opened, as far as can be told from outside.
-fn not_opened(process: &Process, waited: Duration) -> CaptureError {
+/// Why no port opened, as far as can be told from outside; `asked`: the process was told to.
+fn not_opened(process: &Process, waited: Duration, asked: bool) -> CaptureError {
     let pid = process.status.pid;
     let what = format!("the inspector of process {pid} did not open within {}", seconds(waited));
-    let port = wanted_port(process).unwrap_or(9229);
+    let port = wanted_port(process).unwrap_or(DEFAULT_PORT);
     let wanted = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port);
     match sockets::owner(wanted, pid) {
         Some(owner) if owner != pid => {
@@ -398,9 +508,19 @@ fn not_opened(process: &Process, waited: Duration) -> CaptureError {
             CaptureError::new(
                 Kind::Timeout,
                 what,
-                format!("its port {port} is taken by process {owner}{name}; the program says so on its standard error"),
+                if asked {
+                    format!(
+                        "its port {port} is taken by process {owner}{name}; the program says so on its standard error"
+                    )
+                } else {
+                    format!("its port {port} is taken by process {owner}{name}")
+                },
             )
             .hint("close the inspector of the other process, or start this one with --inspect-port=0")
+        }
+        _ if !asked => {
+            CaptureError::new(Kind::Timeout, what, format!("its port {port} was others' all the time"))
+                .hint("try again; they open inspectors of other processes at it, one after the other")
         }
         _ => CaptureError::new(
             Kind::Timeout,
@@ -456,7 +576,8 @@ fn signal(status: &Status) -> Result<()> {
     if now.start_time != status.start_time {
         return Err(gone());
     }
-    if !now.catches(SIGUSR1) || now.is_zombie() {
+    // Another program than the one that was looked at may have other handlers.
+    if now.forked != status.forked || !now.catches(SIGUSR1) || now.is_zombie() {
         return Err(CaptureError::new(Kind::Unsupported, what(), "the process no longer catches it"));
     }
     let sent = match descriptor {
@@ -550,6 +671,27 @@ impl Opened {
     /// In order: what is left of a capture is read, the closing is asked for, the connection is ended, and then the
     /// inspector closes with nobody connected. Node.js may crash where it closes while it has something to send.
     fn close(&self, session: Option<&mut Session>) -> Result<Closed> {
+        let closed = self.close_own(session);
+        self.close_workers();
+        closed
+    }
+
+    /// What the workers of a cluster opened because this was, unless somebody uses it.
+    fn close_workers(&self) {
+        for (status, listens) in self.workers.opened() {
+            let server = Server { address: reachable(listens), ..self.server };
+            let is_inspector = server.version(PROBE).is_ok_and(|version| version.is_some());
+            if let (true, Ok(lock)) = (is_inspector, sole(status)) {
+                let workers = Workers::default();
+                let status = status.clone();
+                let opened = Self { status, listens, server, close_within: PROBE, lock, workers };
+                // One that is busy closes it when it is free.
+                let _ = opened.close_own(None);
+            }
+        }
+    }
+
+    fn close_own(&self, session: Option<&mut Session>) -> Result<Closed> {
         let deadline = Instant::now() + self.close_within;
         let left = || deadline.saturating_duration_since(Instant::now());
         let mut settled = true;
@@ -616,38 +758,44 @@ impl Opened {
     }
 }
 
-/// The right to open and close the inspector of one process. Nothing of it stays behind.
+/// The right to open and close the inspector of a process; nothing where the system has no such thing.
+fn sole(status: &Status) -> Result<Option<Name>> {
+    // The start time makes it one name for the process in every PID namespace.
+    Name::take(format!("heapsight-attached-{}-{}", status.start_time, status.own_pid())).map_err(|()| {
+        CaptureError::new(
+            Kind::Refused,
+            format!("another heapsight is attached to process {}", status.pid),
+            "two would close each other's inspector",
+        )
+        .hint("wait until it is done")
+    })
+}
+
+/// A name that one process has at a time: that of an abstract socket, of which nothing stays behind.
 #[derive(Debug)]
-struct Lock {
+struct Name {
     #[cfg(target_os = "linux")]
     _socket: std::os::unix::net::UnixListener,
 }
 
-impl Lock {
-    /// Takes it; `None` where the system has no such thing.
+impl Name {
+    /// Takes it, unless another one has it; `None` where the system has no such thing.
     #[cfg(target_os = "linux")]
-    fn take(status: &Status) -> Result<Option<Self>> {
+    fn take(name: String) -> std::result::Result<Option<Self>, ()> {
         use std::os::{
             linux::net::SocketAddrExt as _,
             unix::net::{SocketAddr, UnixListener},
         };
-        // The start time makes it one name for the process in every PID namespace.
-        let name = format!("heapsight-attached-{}-{}", status.start_time, status.own_pid());
         let Ok(address) = SocketAddr::from_abstract_name(name) else { return Ok(None) };
         match UnixListener::bind_addr(&address) {
             Ok(socket) => Ok(Some(Self { _socket: socket })),
-            Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => Err(CaptureError::new(
-                Kind::Refused,
-                format!("another heapsight is attached to process {}", status.pid),
-                "two would close each other's inspector",
-            )
-            .hint("wait until it is done")),
+            Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => Err(()),
             Err(_) => Ok(None),
         }
     }
 
     #[cfg(not(target_os = "linux"))]
-    fn take(_: &Status) -> Result<Option<Self>> {
+    fn take(_: String) -> std::result::Result<Option<Self>, ()> {
         Ok(None)
     }
 }

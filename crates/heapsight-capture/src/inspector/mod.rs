@@ -18,6 +18,7 @@ mod scripts;
 mod session;
 mod spool;
 mod wire;
+mod workers;
 
 pub use attach::{AttachOptions, Attachment, Closed, attach, attach_url};
 pub use capture::{Captured, LiveStats, Phase, Progress, SnapshotOptions, TimelineOptions, Watch};

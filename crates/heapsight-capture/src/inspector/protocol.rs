@@ -57,6 +57,10 @@ impl RemoteError {
             return CaptureError::new(Kind::Unsupported, format!("the target has no `{method}`"), why)
                 .hint(format!("only V8's own inspector has the domain {domain}; Bun's has not"));
         }
+        if self.message.starts_with("Cannot find context") {
+            // Node.js has let go of the program's context and waits for the inspector to leave.
+            return CaptureError::new(Kind::Gone, "the program has come to its end", why);
+        }
         CaptureError::new(Kind::Protocol, format!("`{method}` failed"), why)
     }
 }
@@ -322,6 +326,8 @@ mod tests {
         let error = core.receive(r#"{"error":{"code":-32000,"message":"no \ud83d"},"id":7}"#);
         let Ok(Incoming::Reply { id: 7, result: Err(error) }) = error else { panic!("{error:?}") };
         assert_eq!(error.failure("X.y").to_string(), "`X.y` failed: -32000 no \u{FFFD}");
+        let gone = RemoteError { code: -32000, message: "Cannot find context with specified id".into() };
+        assert_eq!(gone.failure("Runtime.evaluate").kind, Kind::Gone);
         assert_eq!(meaning(&mut core, r#"{"method":"A.b"}"#), "event A.b {}");
         assert_eq!(meaning(&mut core, "{}"), "other");
         for bad in ["", "[]", "nonsense", r#"{"id":"x"}"#, r#"{"id":1,"error":3}"#, r#"{"method":4}"#] {

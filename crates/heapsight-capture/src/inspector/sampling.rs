@@ -117,6 +117,14 @@ impl Session {
         self.profile("HeapProfiler.stopSampling", timeout, sink)
     }
 
+    /// Writes the profile of what [`Session::start_sampling`] began, and goes on. Gives the number of bytes.
+    ///
+    /// # Errors
+    /// As [`Sampling::profile_now`].
+    pub fn sampled_so_far(&mut self, timeout: Duration, sink: &mut dyn Write) -> Result<u64> {
+        self.profile("HeapProfiler.getSamplingProfile", timeout, sink)
+    }
+
     /// Calls what answers with a profile and writes that, byte for byte.
     fn profile(&mut self, method: &str, timeout: Duration, sink: &mut dyn Write) -> Result<u64> {
         #[derive(Deserialize)]

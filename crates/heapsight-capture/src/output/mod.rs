@@ -14,6 +14,6 @@ mod verify;
 
 pub use meta::{Captured, IdSpace, Metadata, Process, Runtime, Sampled, Script, Tool};
 pub use name::{CaptureKind, Compression, default_name};
-pub use partial::{clean_stale, free_bytes};
-pub use sink::{Options, Progress, Sink, Written};
+pub use partial::{clean_stale, free_bytes, replace};
+pub use sink::{Options, Progress, Quota, Sink, Written};
 pub use verify::{Counts, Flaw, Verifier};

@@ -112,7 +112,10 @@ fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
 }
 
 /// Writes a small file whole or not at all, mode 0600, and replaces what has its name.
-pub(super) fn replace(target: &Path, bytes: &[u8]) -> Result<()> {
+///
+/// # Errors
+/// [`Kind::Output`]: the disk is full, the folder is not there or may not be written to.
+pub fn replace(target: &Path, bytes: &[u8]) -> Result<()> {
     let mut partial = Partial::create(target)?;
     io::Write::write_all(&mut &partial.file, bytes)
         .and_then(|()| partial.file.sync_all())

@@ -3,7 +3,7 @@
 use std::{
     collections::VecDeque,
     fmt,
-    fs::{File, OpenOptions},
+    fs::{self, File, OpenOptions},
     io::{self, Write},
     path::{Path, PathBuf},
     sync::{
@@ -53,6 +53,19 @@ pub struct Options {
     /// How many bytes may wait to be written before the caller is held up. What does not wait here waits in the target
     /// process, so it is better large than small; a disk that keeps up uses a few pieces of it.
     pub buffer_bytes: usize,
+    /// Grants the room on the disk.
+    pub quota: Option<Quota>,
+}
+
+/// Whoever grants the room on the disk: asked, on the thread that writes, before a file has so many bytes, and waited for.
+/// An error ends the capture.
+#[derive(Clone)]
+pub struct Quota(pub Arc<dyn Fn(u64) -> Result<()> + Send + Sync>);
+
+impl fmt::Debug for Quota {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Quota")
+    }
 }
 
 impl Options {
@@ -67,6 +80,7 @@ impl Options {
             compression: None,
             expected_bytes: None,
             buffer_bytes: 512 << 20,
+            quota: None,
         }
     }
 }
@@ -197,7 +211,7 @@ impl Sink {
             Place::Folder(folder) => {
                 clean_stale(&folder);
                 let now = jiff::Zoned::now();
-                let mut sequence = 0;
+                let mut sequence = last_sequence(&options, &folder, &now);
                 let path = next_name(&options, &folder, &now, &mut sequence)?;
                 let partial = Partial::create(&path)?;
                 default_in = Some((folder, now, sequence));
@@ -212,6 +226,7 @@ impl Sink {
             kind: options.kind,
             shown: target.clone().unwrap_or_else(|| PathBuf::from("standard output")),
             expected: options.expected_bytes.filter(|_| compression.is_none()),
+            quota: options.quota.clone(),
         };
         let worker = thread::Builder::new()
             .name("capture-writer".to_owned())
@@ -345,6 +360,20 @@ impl Drop for Sink {
     }
 }
 
+/// The highest sequence number that a capture of this kind, process and second has in a folder. A new one counts on from
+/// there and not from the first gap, so that names keep the order of the captures when older ones are removed.
+fn last_sequence(options: &Options, folder: &Path, time: &jiff::Zoned) -> u32 {
+    let first = default_name(options.kind, None, time, options.pid, options.thread, 1);
+    let end = format!("001.{}", options.kind.extension());
+    let Some(start) = first.strip_suffix(&end) else { return 0 };
+    let sequence = |name: &str| -> Option<u32> {
+        let (sequence, rest) = name.strip_prefix(start)?.split_once('.')?;
+        sequence.parse().ok().filter(|_| rest.starts_with(options.kind.extension()))
+    };
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.filter_map(|entry| sequence(entry.file_name().to_str()?)).max().unwrap_or(0)
+}
+
 /// The next default name that is free.
 fn next_name(options: &Options, folder: &Path, time: &jiff::Zoned, sequence: &mut u32) -> Result<PathBuf> {
     while *sequence < MAX_SEQUENCE {
@@ -377,6 +406,7 @@ struct Work {
     kind: CaptureKind,
     shown: PathBuf,
     expected: Option<u64>,
+    quota: Option<Quota>,
 }
 
 /// Why the thread stops early.
@@ -387,7 +417,7 @@ enum Stop {
 
 impl Work {
     fn run(mut self, medium: Medium, compression: Option<Compression>) -> Option<(Medium, Counts)> {
-        let counted = Counted { medium, shared: Arc::clone(&self.shared) };
+        let counted = Counted { medium, shared: Arc::clone(&self.shared), quota: self.quota.clone() };
         let result = match compression {
             None => self.pump(counted, Ok),
             Some(Compression::Gzip) => self.pump(
@@ -458,6 +488,9 @@ impl Work {
     }
 
     fn failed(&self, error: &io::Error) -> Stop {
+        if let Some(refused) = error.get_ref().and_then(|inner| inner.downcast_ref::<CaptureError>()) {
+            return Stop::Failed(refused.clone());
+        }
         let stored = self.shared.stored.load(Ordering::Relaxed);
         Stop::Failed(problem(&self.shown, error, stored, self.expected))
     }
@@ -481,10 +514,15 @@ fn not_whole(kind: CaptureKind, flaw: &super::Flaw) -> CaptureError {
 struct Counted {
     medium: Medium,
     shared: Arc<Shared>,
+    quota: Option<Quota>,
 }
 
 impl Write for Counted {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if let Some(Quota(grant)) = &self.quota {
+            let stored = self.shared.stored.load(Ordering::Relaxed);
+            grant(stored + bytes.len() as u64).map_err(io::Error::other)?;
+        }
         let written = self.medium.write(bytes)?;
         self.shared.stored.fetch_add(written as u64, Ordering::Relaxed);
         Ok(written)

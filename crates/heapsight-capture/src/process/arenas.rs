@@ -28,6 +28,8 @@ pub(super) struct Span {
 const IN_USE: u64 = 1;
 const MAPPED: u64 = 2;
 const NOT_MAIN: u64 = 4;
+/// No such bit: chunks with or without the mark.
+const ANY: u64 = 1 << 63;
 
 /// Chunks are multiples of this, and no smaller than two of it.
 const ALIGNMENT: u64 = 16;
@@ -44,20 +46,20 @@ const RECORDS: u64 = 0x1000;
 /// Bytes that are read at once.
 const BLOCK: usize = 1 << 20;
 
-/// Bytes in use of all spans; `None` if the memory may not be read, or is not glibc's.
-pub(super) fn in_use(pid: u32, spans: &[Span]) -> Option<u64> {
+/// Bytes in use of the main arena, and of all others; `None` if the memory may not be read, or is not glibc's.
+pub(super) fn in_use(pid: u32, spans: &[Span]) -> Option<(u64, u64)> {
     let memory = File::open(procfs::path(pid, "mem")).ok()?;
     let read = |buffer: &mut [u8], at: u64| memory.read_at(buffer, at);
     let mut order: Vec<&Span> = spans.iter().filter(|span| span.resident > 0).collect();
     order.sort_by_key(|span| (std::cmp::Reverse(span.resident), span.start));
     let (walked, rest) = order.split_at(order.len().min(MOST_SPANS));
-    let mut total = 0;
+    let (mut main, mut others) = (0, 0);
     for span in walked {
         let used = (0..TRIES).find_map(|_| span_in_use(&read, span))?;
-        total += used.min(span.resident);
+        *(if span.is_main { &mut main } else { &mut others }) += used.min(span.resident);
     }
     // Of what is not walked nothing can be said: it counts as in use.
-    Some(total + rest.iter().map(|span| span.resident).sum::<u64>())
+    Some((main, others + rest.iter().map(|span| span.resident).sum::<u64>()))
 }
 
 /// Bytes in use of one span.
@@ -68,9 +70,17 @@ fn span_in_use(read: &dyn Fn(&mut [u8], u64) -> io::Result<usize>, span: &Span) 
     }
     // A span begins with the records of glibc, whose sizes differ by version: the first place from which chunks follow
     // one another to the end is the right one. From a wrong one a walk ends after a few chunks.
-    (0x20..RECORDS)
+    let mut first_word = [0; 8];
+    if read(&mut first_word, span.start).ok()? < first_word.len() {
+        return None;
+    }
+    // It points to the arena's own record: in another span, if this one was added to it when that was full. Then there
+    // is no such record here, and the first chunk may be a free one, which does not carry the mark.
+    let is_added = !(span.start..span.end).contains(&u64::from_le_bytes(first_word));
+    let (records, mark) = if is_added { (0x50, ANY) } else { (RECORDS, NOT_MAIN) };
+    (0x20..records)
         .step_by(ALIGNMENT as usize)
-        .find_map(|offset| walk(read, span.start + offset, span.end, NOT_MAIN).filter(|_| offset > 0))
+        .find_map(|offset| walk(read, span.start + offset, span.end, mark))
 }
 
 /// Follows the chunks from a place to the end of a span.
@@ -85,8 +95,13 @@ fn walk(read: &dyn Fn(&mut [u8], u64) -> io::Result<usize>, start: u64, end: u64
             // Beyond the top: nothing was ever here.
             break;
         }
+        if length == ALIGNMENT && end - at == 2 * ALIGNMENT && chunks > 0 {
+            // A span that was full when its arena got another one ends with a post that keeps chunks from growing over it.
+            used += if size & IN_USE == 0 { 0 } else { last };
+            return Some(used);
+        }
         // Free chunks of a thread's arena do not carry its mark; the first one, which is in use, does.
-        let foreign = size & NOT_MAIN != arena && (arena == 0 || chunks == 0);
+        let foreign = arena != ANY && size & NOT_MAIN != arena && (arena == 0 || chunks == 0);
         let wrong = foreign || size & MAPPED != 0 || size & 8 != 0;
         if wrong || length < 2 * ALIGNMENT || at.checked_add(length).is_none_or(|next| next > end) {
             return None;
@@ -132,9 +147,16 @@ impl Window<'_> {
 mod tests {
     use super::*;
 
+    const BASE: u64 = 0x10_0000;
+
     /// An arena at an address: the sizes of its chunks, the last of which is the top, and which of them are free.
     fn arena(offset: u64, arena: u64, chunks: &[(u64, bool)]) -> Vec<u8> {
         let mut bytes = vec![0u8; offset as usize];
+        if offset > 0 {
+            // The arena's record is in the same span, or elsewhere if there is no room for it.
+            let record = if offset > 0x50 { BASE + 0x30 } else { BASE / 2 };
+            bytes[..8].copy_from_slice(&record.to_le_bytes());
+        }
         let mut before_in_use = true;
         for &(size, is_free) in chunks {
             let at = bytes.len();
@@ -147,7 +169,6 @@ mod tests {
     }
 
     fn used(bytes: &[u8], is_main: bool) -> Option<u64> {
-        const BASE: u64 = 0x10_0000;
         let read = |buffer: &mut [u8], at: u64| {
             let from = &bytes[((at - BASE) as usize).min(bytes.len())..];
             let length = from.len().min(buffer.len());
@@ -164,6 +185,26 @@ mod tests {
         assert_eq!(used(&arena(0, 0, &chunks), true), Some(0x290 + 0x30 + 0x2_0000));
         // Behind the records of a thread's arena.
         assert_eq!(used(&arena(0x8d0, NOT_MAIN, &chunks), false), Some(0x290 + 0x30 + 0x2_0000));
+    }
+
+    #[test]
+    fn a_span_that_was_added_may_begin_with_a_free_chunk() {
+        let mut bytes = arena(0x30, 0, &[(0x290, true), (0x4000, false), (0x1000, true)]);
+        assert_eq!(used(&bytes, false), Some(0x4000));
+        bytes[..8].copy_from_slice(&(BASE + 0x30).to_le_bytes());
+        assert_eq!(used(&bytes, false), None);
+    }
+
+    #[test]
+    fn a_full_span_ends_with_a_post() {
+        for (is_free, expected) in [(true, 0x290), (false, 0x290 + 0x4000)] {
+            let mut bytes = arena(0x30, NOT_MAIN, &[(0x290, false), (0x4000, is_free)]);
+            bytes.extend([0; 8]);
+            bytes.extend((ALIGNMENT | u64::from(!is_free)).to_le_bytes());
+            bytes.extend([0; 8]);
+            bytes.extend(IN_USE.to_le_bytes());
+            assert_eq!(used(&bytes, false), Some(expected));
+        }
     }
 
     #[test]

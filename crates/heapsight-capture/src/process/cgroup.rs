@@ -67,6 +67,18 @@ impl Memory {
         self.levels.iter().filter(|level| level.limit().is_some()).min_by_key(|level| level.headroom())
     }
 
+    /// Reads the levels anew. What has gone meanwhile is left out.
+    pub fn refresh(&mut self) {
+        let version = self.version;
+        self.levels.retain_mut(|known| match level(&known.dir, version) {
+            Some(now) => {
+                *known = now;
+                true
+            }
+            None => false,
+        });
+    }
+
     /// Bytes that can still be taken before a limit is reached; `None` where nothing is limited.
     pub fn headroom(&self) -> Option<u64> {
         self.tightest()?.headroom()

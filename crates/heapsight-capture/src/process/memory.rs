@@ -35,6 +35,8 @@ pub struct Memory {
     pub shared: u64,
     /// Bytes of the arenas that are in use; `None` where that cannot be told.
     pub arenas_in_use: Option<u64>,
+    /// Bytes that are free in arenas other than the main one; `None` where that cannot be told.
+    pub extra_arenas_free: Option<u64>,
 }
 
 /// What a mapping is.
@@ -79,7 +81,11 @@ pub fn memory(pid: u32, runtime: &Runtime) -> Result<Memory> {
     let by_alignment = runtime.kind == Kind::Node && runtime.major().is_some_and(|major| major < 18);
     let mappings = mappings(&text);
     let (mut memory, arenas) = parts(&mappings, by_alignment);
-    memory.arenas_in_use = arenas::in_use(pid, &arenas);
+    if let Some((main, others)) = arenas::in_use(pid, &arenas) {
+        memory.arenas_in_use = Some(main + others);
+        let resident: u64 = arenas.iter().filter(|span| !span.is_main).map(|span| span.resident).sum();
+        memory.extra_arenas_free = Some(resident.saturating_sub(others));
+    }
     Ok(memory)
 }
 

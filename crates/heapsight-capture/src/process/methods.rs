@@ -13,7 +13,7 @@ use super::{
     arguments::{Arguments, inspector_address},
     executable::Kind,
     namespaces, procfs,
-    runtime::{self, Runtime},
+    runtime::Runtime,
     sockets::{self, Tables},
     status::Status,
 };
@@ -161,7 +161,7 @@ impl Facts {
             no_addons: options.has("--no-addons"),
             inspector: inspector(pid, runtime, &options, tables),
             reachable: namespaces::same_network(pid) || may_enter_networks(),
-            usr1: usr1(status, &options, runtime::age(status)),
+            usr1: usr1(status, &options, status.age()),
             may_signal: may_signal(pid),
             uid: status.uid,
             stopped: status.is_stopped(),
@@ -174,13 +174,18 @@ impl Facts {
 
 /// What `SIGUSR1` would do to a process of an age in seconds.
 fn usr1(status: &Status, options: &Arguments, age: Option<u64>) -> Usr1 {
+    let young = age.is_some_and(|age| age < STARTED);
+    // The handlers are its parent's. Before it starts its program it has none, and the signal would end it.
+    if status.forked && young {
+        return Usr1::Starting;
+    }
     if status.catches(SIGUSR1) {
         // Even caught it stays pending while the main thread blocks it; no runtime does that for long.
         return if status.blocks(SIGUSR1) { Usr1::Blocked } else { Usr1::Opens };
     }
     let told = ["--disable-sigusr1", "--permission", "--experimental-permission"];
     let told = status.blocks(SIGUSR1) && told.iter().any(|option| options.has(option));
-    if !told && age.is_some_and(|age| age < STARTED) {
+    if !told && young {
         return Usr1::Starting;
     }
     if status.blocks(SIGUSR1) {

@@ -11,7 +11,7 @@ pub mod executable;
 pub mod memory;
 pub mod methods;
 pub mod namespaces;
-mod procfs;
+pub(crate) mod procfs;
 pub mod runtime;
 pub mod sockets;
 pub mod status;

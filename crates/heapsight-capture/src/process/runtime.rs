@@ -7,7 +7,6 @@ use super::{
     arguments::Arguments,
     executable::{Build, Cache, Kind},
     procfs, sockets,
-    status::Status,
 };
 use crate::error::Result;
 
@@ -252,14 +251,6 @@ fn named(pid: u32, wanted: impl Fn(&str) -> bool) -> u32 {
     let Ok(list) = std::fs::read_dir(procfs::path(pid, "task")) else { return 0 };
     let names = list.filter_map(|entry| std::fs::read_to_string(entry.ok()?.path().join("comm")).ok());
     names.filter(|name| wanted(name.trim_end())).count() as u32
-}
-
-/// How long ago a process was started, in seconds.
-pub(crate) fn age(status: &Status) -> Option<u64> {
-    let uptime = std::fs::read_to_string("/proc/uptime").ok()?;
-    let uptime: f64 = uptime.split(' ').next()?.parse().ok()?;
-    // USER_HZ is 100 on all that Linux runs on today.
-    Some((uptime as u64).saturating_sub(status.start_time / 100))
 }
 
 #[cfg(test)]

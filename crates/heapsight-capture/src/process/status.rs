@@ -42,6 +42,9 @@ pub struct Status {
     pub capabilities: u64,
     /// When it started, in clock ticks since the machine did. With the process id it names a process for good.
     pub start_time: u64,
+    /// Whether it was forked and has started no program since: a child on its way to its own program, which looks like its
+    /// parent until then, or a copy that goes on as one.
+    pub forked: bool,
 }
 
 impl Status {
@@ -52,10 +55,12 @@ impl Status {
     pub fn read(pid: u32) -> Result<Self> {
         // The id could pass to another process between two reads: the start time before and after must be one.
         for _ in 0..4 {
-            let start_time = start_time(pid)?;
+            let before = stat(pid)?;
             let text = procfs::text(pid, "status")?;
-            if self::start_time(pid)? == start_time {
-                return parse(pid, &text, start_time).ok_or_else(|| {
+            let after = stat(pid)?;
+            // Nor may it start its program between them: its signals would be another's.
+            if (after.start_time, after.forked) == (before.start_time, before.forked) {
+                return parse(pid, &text, &after).ok_or_else(|| {
                     CaptureError::new(
                         Kind::Other,
                         format!("cannot read /proc/{pid}/status"),
@@ -105,7 +110,14 @@ impl Status {
     /// Whether the process that was read is still there and alive, and its id has not passed to another.
     pub fn is_current(&self) -> bool {
         stat(self.pid)
-            .is_ok_and(|(state, start)| start == self.start_time && !matches!(state, 'Z' | 'X' | 'x'))
+            .is_ok_and(|now| now.start_time == self.start_time && !matches!(now.state, 'Z' | 'X' | 'x'))
+    }
+
+    /// Whole seconds since it started, by the kernel's clock ticks of a hundred a second.
+    pub fn age(&self) -> Option<u64> {
+        let uptime = std::fs::read_to_string("/proc/uptime").ok()?;
+        let uptime: f64 = uptime.split(' ').next()?.parse().ok()?;
+        Some((uptime as u64).saturating_sub(self.start_time / 100))
     }
 }
 
@@ -114,10 +126,18 @@ impl Status {
 /// # Errors
 /// As [`Status::read`].
 pub fn start_time(pid: u32) -> Result<u64> {
-    stat(pid).map(|(_, start)| start)
+    stat(pid).map(|stat| stat.start_time)
 }
 
-fn stat(pid: u32) -> Result<(char, u64)> {
+/// What is used of `/proc/PID/stat`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stat {
+    state: char,
+    forked: bool,
+    start_time: u64,
+}
+
+fn stat(pid: u32) -> Result<Stat> {
     let text = procfs::text(pid, "stat")?;
     parse_stat(&text).ok_or_else(|| {
         CaptureError::new(
@@ -128,19 +148,23 @@ fn stat(pid: u32) -> Result<(char, u64)> {
     })
 }
 
-/// State and start time. The name is in brackets and may itself hold brackets and spaces.
-fn parse_stat(text: &str) -> Option<(char, u64)> {
+/// The name is in brackets and may itself hold brackets and spaces.
+fn parse_stat(text: &str) -> Option<Stat> {
+    /// `PF_FORKNOEXEC` of Linux' `include/linux/sched.h`.
+    const FORKED: u64 = 0x40;
     let mut fields = text.rsplit_once(") ")?.1.split_ascii_whitespace();
+    // State, flags and start time are fields 3, 9 and 22 of proc(5).
     let state = fields.next()?.chars().next()?;
-    // The state is field 3 and the start time field 22 of proc(5).
-    Some((state, fields.nth(18)?.parse().ok()?))
+    let flags: u64 = fields.nth(5)?.parse().ok()?;
+    let start_time = fields.nth(12)?.parse().ok()?;
+    Some(Stat { state, forked: flags & FORKED != 0, start_time })
 }
 
 fn bit(mask: u64, signal: u32) -> bool {
     signal > 0 && mask.checked_shr(signal - 1).is_some_and(|bits| bits & 1 == 1)
 }
 
-fn parse(pid: u32, text: &str, start_time: u64) -> Option<Status> {
+fn parse(pid: u32, text: &str, stat: &Stat) -> Option<Status> {
     let field =
         |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim);
     let number = |name: &str| field(name)?.split_ascii_whitespace().next()?.parse::<u32>().ok();
@@ -171,7 +195,8 @@ fn parse(pid: u32, text: &str, start_time: u64) -> Option<Status> {
         sig_blocked: mask("SigBlk")?,
         sig_ignored: mask("SigIgn")?,
         capabilities: mask("CapEff").unwrap_or(0),
-        start_time,
+        start_time: stat.start_time,
+        forked: stat.forked,
     })
 }
 
@@ -184,9 +209,11 @@ mod tests {
         VmRSS:\t   51200 kB\nRssAnon:\t   20480 kB\nThreads:\t11\nSigBlk:\t0000000000000200\n\
         SigIgn:\t0000000000001000\nSigCgt:\t0000000100004602\nCapEff:\t0000000000000020\n";
 
+    const STAT: Stat = Stat { state: 'S', forked: false, start_time: 99 };
+
     #[test]
     fn the_fields_of_status() {
-        let status = parse(4711, NODE, 99).unwrap();
+        let status = parse(4711, NODE, &STAT).unwrap();
         assert_eq!((status.uid, status.euid, status.gid, status.ppid), (1000, 1001, 100, 1));
         assert_eq!(status.groups, [4, 27]);
         assert_eq!((status.name.as_str(), status.state, status.threads), ("node-Main) Thread", 'S', 11));
@@ -201,7 +228,7 @@ mod tests {
     #[test]
     fn a_process_that_has_ended_has_no_memory() {
         let text = NODE.replace("VmRSS", "X").replace("RssAnon", "X").replace("S (sleeping)", "Z (zombie)");
-        let status = parse(4711, &text, 99).unwrap();
+        let status = parse(4711, &text, &STAT).unwrap();
         assert_eq!(status.vm_rss, 0);
         assert!(status.is_zombie());
     }
@@ -210,10 +237,38 @@ mod tests {
     fn names_with_brackets_do_not_shift_the_fields_of_stat() {
         let rest = "S 1 4711 4711 0 -1 4194304 100 0 0 0 10 20 0 0 20 0 11 0 123456 1000000 500";
         for name in ["node", "a) R 1 (b", ") ) )"] {
-            assert_eq!(parse_stat(&format!("4711 ({name}) {rest}")), Some(('S', 123_456)));
+            let stat = parse_stat(&format!("4711 ({name}) {rest}"));
+            assert_eq!(stat, Some(Stat { state: 'S', forked: false, start_time: 123_456 }));
         }
+        let forked = parse_stat("1 (a) R 1 1 1 0 -1 4194368 0 0 0 0 0 0 0 0 20 0 1 0 5");
+        assert_eq!(forked, Some(Stat { state: 'R', forked: true, start_time: 5 }));
         assert_eq!(parse_stat("4711 (node"), None);
         assert_eq!(parse_stat(""), None);
+    }
+
+    #[test]
+    fn a_child_is_forked_until_it_starts_a_program() {
+        use std::io::BufRead as _;
+        // The part in brackets is a copy of the shell.
+        let mut shell = std::process::Command::new("sh")
+            .args(["-c", "( echo copy; read a; exec sh -c 'echo other; read b' ) ; :"])
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut input = shell.stdin.take().unwrap();
+        let mut output = std::io::BufReader::new(shell.stdout.take().unwrap());
+        let mut line = String::new();
+        output.read_line(&mut line).unwrap();
+        let children = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", shell.id())).unwrap();
+        let child = children.trim().parse().unwrap();
+        assert!(Status::read(child).unwrap().forked && !Status::read(shell.id()).unwrap().forked);
+        std::io::Write::write_all(&mut input, b"go\n").unwrap();
+        output.read_line(&mut line).unwrap();
+        assert_eq!(line, "copy\nother\n");
+        assert!(!Status::read(child).unwrap().forked);
+        drop(input);
+        shell.wait().unwrap();
     }
 
     #[test]

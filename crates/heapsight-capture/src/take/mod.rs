@@ -25,7 +25,7 @@ use crate::{
     CaptureError, Kind, Result,
     fork::Fork,
     inspector::{self, AttachOptions, Attachment, Closed, Identity, LiveStats, Session, Thread},
-    output::{Metadata, Written},
+    output::{Metadata, Quota, Written},
     process::{self, Process},
     target::Target,
 };
@@ -86,6 +86,8 @@ pub struct Output {
     pub path: Option<PathBuf>,
     /// Overwrite a file that exists.
     pub force: bool,
+    /// Grants the room on the disk.
+    pub quota: Option<Quota>,
 }
 
 /// A capture that was taken.
@@ -108,11 +110,15 @@ pub struct TakerOptions {
     pub page: Option<String>,
     /// How long each answer may take.
     pub timeout: Duration,
+    /// See [`AttachOptions::adopt`].
+    pub adopt: bool,
+    /// See [`AttachOptions::free_port`].
+    pub free_port: bool,
 }
 
 impl Default for TakerOptions {
     fn default() -> Self {
-        Self { page: None, timeout: Duration::from_secs(30) }
+        Self { page: None, timeout: Duration::from_secs(30), adopt: false, free_port: false }
     }
 }
 
@@ -168,6 +174,11 @@ impl Taker {
         Ok(self.attach()?.attachment.identity().clone())
     }
 
+    /// Whether the inspector was opened by this, and will be closed; `None` before it was needed.
+    pub fn opened(&self) -> Option<bool> {
+        self.attached.as_ref().map(|attached| attached.attachment.opened())
+    }
+
     /// The isolates of the target, the main thread first.
     ///
     /// # Errors
@@ -219,6 +230,8 @@ impl Taker {
             let options = AttachOptions {
                 page: self.options.page.clone(),
                 timeout: self.options.timeout,
+                adopt: self.options.adopt,
+                free_port: self.options.free_port,
                 ..AttachOptions::default()
             };
             let attachment = inspector::attach(&self.target, &options)?;

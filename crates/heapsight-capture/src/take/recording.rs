@@ -141,12 +141,29 @@ impl Taker {
     /// # Errors
     /// Those of the inspector and of the output.
     pub fn end_sampling(&mut self, thread: u32, output: &Output) -> Result<Taken> {
+        self.write_sampling(thread, output, Session::stop_sampling)
+    }
+
+    /// Writes the profile of what [`Taker::begin_sampling`] began, and goes on.
+    ///
+    /// # Errors
+    /// Those of the inspector and of the output.
+    pub fn sampled_so_far(&mut self, thread: u32, output: &Output) -> Result<Taken> {
+        self.write_sampling(thread, output, Session::sampled_so_far)
+    }
+
+    fn write_sampling(
+        &mut self,
+        thread: u32,
+        output: &Output,
+        write: impl FnOnce(&mut Session, Duration, &mut dyn Write) -> Result<u64>,
+    ) -> Result<Taken> {
         let timeout = self.options.timeout;
         let (begun, started) = (Instant::now(), jiff::Timestamp::now());
         let mut session = self.session(thread)?;
         let mut sink =
             output::Sink::create(self.sink_options(CaptureKind::Profile, thread, output, 0), None)?;
-        session.stop_sampling(timeout, &mut sink)?;
+        write(&mut session, timeout, &mut sink)?;
         let written = sink.finish()?;
         let finished =
             Finished { written, started, elapsed: begun.elapsed(), pause: None, ids: None, sampling: None };

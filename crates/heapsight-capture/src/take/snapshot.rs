@@ -340,6 +340,7 @@ impl Taker {
             path: output.path.clone(),
             force: output.force,
             expected_bytes: (nodes > 0).then_some(nodes * preflight::FILE_PER_NODE),
+            quota: output.quota.clone(),
             ..output::Options::new(kind, pid, thread)
         }
     }

@@ -154,6 +154,67 @@ fn a_port_that_another_process_has_is_told_with_its_owner() {
 }
 
 #[test]
+fn who_stays_leaves_the_port_to_others_and_the_program_does_not_notice() {
+    for major in MAJORS {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let option = format!("--inspect-port=127.0.0.1:{port}");
+        let programs = [Program::node(major, &[&option], APP), Program::node(major, &[&option], APP)];
+        let options = AttachOptions { free_port: true, ..patient() };
+        // Both at once: they take turns.
+        let mut attachments: Vec<Attachment> = std::thread::scope(|scope| {
+            let both = programs
+                .each_ref()
+                .map(|program| scope.spawn(|| attach(&Target::Pid(program.pid()), &options).unwrap()));
+            both.into_iter().map(|one| one.join().unwrap()).collect()
+        });
+        for (program, attachment) in programs.iter().zip(&mut attachments) {
+            assert!(attachment.opened() && ports(program).iter().all(|address| address.port() != port));
+            let kept = "JSON.stringify([process.debugPort, Symbol.for('heapsight.debugPort') in process,
+                Object.hasOwnProperty.call(process, 'emit')])";
+            let value = attachment.session().evaluate(kept, TIMEOUT).unwrap();
+            assert_eq!(value, format!("[{port},false,false]"), "Node.js {major}");
+        }
+        for (program, attachment) in programs.iter().zip(attachments) {
+            assert_eq!(attachment.close().unwrap(), Closed::Closed);
+            assert_eq!(ports(program), []);
+            // Where it would have opened.
+            let attachment = by_pid(program).unwrap();
+            assert_eq!(ports(program)[0].port(), port);
+            drop(attachment);
+            assert!(program.is_alive());
+        }
+    }
+}
+
+#[test]
+fn what_the_workers_of_a_cluster_open_for_their_primary_is_closed_with_it() {
+    const CLUSTER: &str = "const cluster=require('cluster');
+        if(cluster.isPrimary??cluster.isMaster){
+            let online=0;
+            for(let i=0;i<2;i++)cluster.fork().on('message',()=>{if(++online===2)console.log('ready')});
+            process.stdin.on('end',()=>process.exit()).resume();
+        }else{process.send('online');setInterval(()=>{},1000);process.on('disconnect',()=>process.exit())}";
+    for major in MAJORS {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let program = Program::node(major, &[&format!("--inspect-port=127.0.0.1:{port}")], CLUSTER);
+        let pid = program.pid();
+        let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+        let workers: Vec<u32> = children.split(' ').filter_map(|child| child.trim().parse().ok()).collect();
+        assert_eq!(workers.len(), 2);
+        let open =
+            || workers.iter().filter(|&&worker| !sockets::listening(worker).unwrap().is_empty()).count();
+        for free_port in [false, true] {
+            let options = AttachOptions { free_port, ..patient() };
+            let attachment = attach(&Target::Pid(pid), &options).unwrap();
+            until("Node.js has opened those of its workers", || (open() == 2).then_some(()));
+            assert_eq!(attachment.close().unwrap(), Closed::Closed);
+            assert_eq!(open(), 0, "Node.js {major}");
+            assert_eq!(ports(&program), []);
+        }
+    }
+}
+
+#[test]
 fn the_inspector_of_another_process_is_not_taken_for_that_of_the_named_one() {
     let other = Program::node(20, &["--inspect"], APP);
     let url = other.url();
