@@ -56,7 +56,7 @@ pub fn key_of(by: By, frame: Frame<'_>) -> Key {
 }
 
 /// The package of a URL; what has none, as V8's own functions, is `(nobody)`.
-pub(crate) fn package(url: &str) -> String {
+pub fn package(url: &str) -> String {
     if url.is_empty() {
         return crate::query::NOBODY.to_owned();
     }

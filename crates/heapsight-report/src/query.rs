@@ -144,10 +144,14 @@ fn heading(field: Field) -> &'static str {
     }
 }
 
+/// The columns of an answer: heading for people, name for programs.
+pub fn columns(answer: &Answer) -> Vec<(&'static str, &'static str)> {
+    answer.columns.iter().map(|&field| (heading(field), json_name(field))).collect()
+}
+
 /// The rows of an answer.
 pub fn answer_table(answer: &Answer) -> Table {
-    let columns: Vec<_> = answer.columns.iter().map(|&field| (heading(field), json_name(field))).collect();
-    let mut table = Table::new(&columns);
+    let mut table = Table::new(&columns(answer));
     for row in &answer.rows {
         let cells = answer.columns.iter().zip(&row.cells).map(|(field, cell)| match cell {
             Value::Number(n) => Cell::Count(*n),

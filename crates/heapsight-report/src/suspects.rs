@@ -55,6 +55,7 @@ fn finding_text(rank: usize, finding: &Finding, total: u64, full: bool, style: S
             out += &if at == 0 { format!("    {what:<LEFT$}{row}\n") } else { format!("{indent}{row}\n") };
         }
     };
+    line("pattern", finding.pattern.name());
     line("why", &plain(&finding.why));
     if let Some(placed) = &finding.place {
         let package =

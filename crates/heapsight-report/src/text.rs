@@ -57,10 +57,12 @@ pub fn summary_table(summary: &Summary, most: usize) -> Table {
 }
 
 /// Names of classes for people: classes that share a name are told apart by the place of their constructor.
-struct Labels<'a>(std::collections::HashMap<&'a str, u32>);
+#[derive(Clone, Debug)]
+pub struct Labels<'a>(std::collections::HashMap<&'a str, u32>);
 
 impl<'a> Labels<'a> {
-    fn new(names: impl Iterator<Item = &'a str>) -> Self {
+    /// Counts how often each name occurs.
+    pub fn new(names: impl Iterator<Item = &'a str>) -> Self {
         let mut counts = std::collections::HashMap::new();
         for name in names {
             *counts.entry(name).or_default() += 1;
@@ -68,7 +70,8 @@ impl<'a> Labels<'a> {
         Self(counts)
     }
 
-    fn of(&self, name: &str, key: &str) -> String {
+    /// What is shown of a class with this name and key.
+    pub fn of(&self, name: &str, key: &str) -> String {
         if self.0.get(name).is_none_or(|&count| count < 2) {
             return name.to_owned();
         }
