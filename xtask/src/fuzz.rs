@@ -7,8 +7,11 @@ use anyhow::{Context, Result, bail};
 use crate::step;
 
 /// The targets under `fuzz/fuzz_targets`, and what libFuzzer is told for each.
-const TARGETS: [(&str, &[&str]); 2] =
-    [("read", &["-dict=read.dict", "-max_len=6000", "-rss_limit_mb=4000"]), ("analyse", &["-max_len=1500"])];
+const TARGETS: [(&str, &[&str]); 3] = [
+    ("read", &["-dict=read.dict", "-max_len=6000", "-rss_limit_mb=4000"]),
+    ("analyse", &["-max_len=1500"]),
+    ("share", &["-dict=read.dict", "-max_len=6000", "-rss_limit_mb=4000"]),
+];
 
 /// What makes the compiler count edges for libFuzzer: the flags that cargo-fuzz passes, without a sanitizer, which the
 /// stable compiler does not have.

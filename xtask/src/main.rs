@@ -2,6 +2,7 @@
 #![expect(clippy::print_stdout, reason = "this crate talks to developers")]
 
 mod fuzz;
+mod npm;
 mod runtimes;
 mod tidy;
 
@@ -41,6 +42,18 @@ enum Task {
     },
     /// Install the programs whose heaps the capture tests take: Node.js 16 to 26, Deno, Bun, Chromium
     Runtimes,
+    /// Build and pack the npm packages, with the platform package of this machine
+    Npm {
+        /// Folder of the tarballs
+        #[arg(long, default_value = "target/npm")]
+        out: PathBuf,
+        /// A binary that is built already, instead of a static release build
+        #[arg(long, requires = "addon")]
+        binary: Option<PathBuf>,
+        /// The addon of that build: heapsight_fork.node in the output of heapsight-capture's build script
+        #[arg(long, requires = "binary")]
+        addon: Option<PathBuf>,
+    },
     /// Rewrite the golden output of the command line tests
     Goldens,
     /// Measure against the peers (needs Node.js and npm): see benchsuite/README.md
@@ -57,6 +70,7 @@ fn main() -> Result<()> {
         Task::Tidy => tidy::run(&root()),
         Task::Fuzz { seconds, target } => fuzz::run(&root(), seconds, target.as_deref()),
         Task::Runtimes => runtimes::install(),
+        Task::Npm { out, binary, addon } => npm::pack(&root(), &out, binary.as_deref(), addon.as_deref()),
         Task::Goldens => {
             step("golden output", cargo().args(["test", "-p", "heapsight-cli"]).env("INSTA_UPDATE", "always"))
         }

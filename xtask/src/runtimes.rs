@@ -11,7 +11,10 @@ pub(crate) fn install() -> Result<()> {
         .iter()
         .map(|version| ("node", *version))
         .chain([("deno", runtimes::DENO), ("bun", runtimes::BUN)])
-        .chain(runtimes::READERS);
+        .chain(runtimes::READERS)
+        .chain(runtimes::PAGE_TOOLS)
+        .chain(runtimes::TEST_TOOLS)
+        .chain([("node", runtimes::OLD_NODE)]);
     for (package, version) in npm {
         let prefix = runtimes::dir().join(format!("{package}-{version}"));
         if prefix.join("node_modules").join(package).exists() {

@@ -30,15 +30,30 @@ const LICENCES: [&str; 12] = [
 const MAX_LINES: usize = 900;
 
 /// Folders that only these crates may depend on: the direction of the data.
-const LAYERS: [(&str, &[&str]); 5] = [
+const LAYERS: [(&str, &[&str]); 10] = [
     ("heapsight-snapshot", &[]),
     ("heapsight-analysis", &["heapsight-snapshot"]),
     ("heapsight-query", &["heapsight-analysis", "heapsight-snapshot"]),
     ("heapsight-profile", &[]),
+    ("heapsight-redact", &["heapsight-snapshot", "heapsight-profile"]),
     (
         "heapsight-report",
         &["heapsight-query", "heapsight-analysis", "heapsight-snapshot", "heapsight-profile"],
     ),
+    (
+        "heapsight-web",
+        &[
+            "heapsight-report",
+            "heapsight-query",
+            "heapsight-analysis",
+            "heapsight-snapshot",
+            "heapsight-profile",
+            "heapsight-capture",
+        ],
+    ),
+    ("heapsight-watch", &["heapsight-capture", "heapsight-profile", "heapsight-upload"]),
+    ("heapsight-upload", &["heapsight-profile"]),
+    ("heapsight-tui", &["heapsight-report", "heapsight-query", "heapsight-analysis", "heapsight-snapshot"]),
 ];
 
 /// Checks all rules and lists every breach.

@@ -1,0 +1,4 @@
+import * as heapProfile from './index.js';
+
+export * from './index.js';
+export default heapProfile;
