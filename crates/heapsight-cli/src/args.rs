@@ -4,8 +4,13 @@ pub(crate) mod capture;
 pub(crate) mod check;
 pub(crate) mod explain;
 pub(crate) mod leak;
+pub(crate) mod open;
 pub(crate) mod profile;
 pub(crate) mod report;
+pub(crate) mod share;
+pub(crate) mod tui;
+pub(crate) mod upload;
+pub(crate) mod watch;
 
 use std::path::PathBuf;
 
@@ -114,17 +119,24 @@ pub(crate) enum Command {
     Packages(explain::Packages),
     Query(explain::Query),
     Mcp(explain::Mcp),
+    Open(open::Open),
     Profile(profile::Profile),
     Convert(profile::Convert),
     Export(Export),
     Validate(Validate),
+    Redact(share::Redact),
+    Scan(share::Scan),
+    Repair(share::Repair),
     Ps(Ps),
     Snapshot(capture::Snapshot),
     Timeline(capture::Timeline),
     Sample(capture::Sample),
     Top(capture::Live),
+    Tui(tui::Tui),
     Rss(capture::Rss),
     Arm(capture::Arm),
+    Watch(watch::Watch),
+    Upload(upload::Upload),
 }
 
 /// How many rows.

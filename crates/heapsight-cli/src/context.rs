@@ -1,15 +1,16 @@
 //! What all commands share: how to open, how to write, how wide.
 
 use std::{
-    io::{self, IsTerminal},
+    fs::File,
+    io::{self, IsTerminal, Read},
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
 use heapsight_analysis::{Heap, Monitor, store::Overview};
-use heapsight_query::{Cache, OpenOptions, Source, Timings};
+use heapsight_query::{Cache, OpenError, OpenOptions, Source, Timings};
 use heapsight_report::{paint::Paint, text::Style, units};
-use heapsight_snapshot::Warnings;
+use heapsight_snapshot::{ReadError, ReadOptions, Warnings};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::{
@@ -124,6 +125,62 @@ impl Context {
         result.map_err(|error| Failure::open(&source, &error))
     }
 
+    /// Reads a file as it is, without an analysis or an index, with progress on a terminal.
+    pub(crate) fn read<T>(
+        &self,
+        path: &Path,
+        work: impl FnOnce(Box<dyn Read + Send>, ReadOptions<'_>) -> Result<T, ReadError>,
+    ) -> Result<T, (Source, OpenError)> {
+        let source = source(path);
+        let (stream, len): (Box<dyn Read + Send>, _) = match &source {
+            Source::Stdin => (Box::new(io::stdin()), None),
+            Source::Path(path) => {
+                match File::open(path).and_then(|file| file.metadata().map(|meta| (file, meta))) {
+                    Ok((_, meta)) if meta.is_dir() => return Err((source, OpenError::Directory)),
+                    Ok((file, meta)) => (Box::new(file), meta.is_file().then_some(meta.len())),
+                    Err(error) => return Err((source, OpenError::Io(error))),
+                }
+            }
+        };
+        let label = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let bar = self.shows_progress().then(Progress::new_bar);
+        let progress = Progress { bar, label, timings: &self.timings };
+        let hear = |bytes: u64| progress.read(bytes, len);
+        let options = ReadOptions { threads: self.workers(), len, progress: Some(&hear) };
+        let result = heapsight_analysis::phase(&progress, "read", || work(stream, options));
+        if let Some(bar) = &progress.bar {
+            bar.finish_and_clear();
+        }
+        result.map_err(|error| (source, OpenError::Read(error)))
+    }
+
+    /// A bar for what is written, on a terminal; `about` is how many bytes it will be.
+    pub(crate) fn writing(&self, path: &Path, about: u64) -> Option<ProgressBar> {
+        let bar = self.shows_progress().then(Progress::new_bar)?;
+        bar.set_length(about);
+        Progress::style(&bar, "{msg} {wide_bar:.cyan/dim} {bytes} ({bytes_per_sec}, {eta} left)");
+        bar.set_message(format!("writing {}", path.file_name().unwrap_or_default().to_string_lossy()));
+        Some(bar)
+    }
+
+    /// Does a part of the work that `--timings` shows.
+    pub(crate) fn phase<T>(&self, name: &'static str, work: impl FnOnce() -> T) -> T {
+        heapsight_analysis::phase(&self.timings, name, work)
+    }
+
+    /// Threads to use, by number.
+    pub(crate) fn workers(&self) -> usize {
+        match self.global.threads {
+            0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+            threads => threads,
+        }
+    }
+
+    /// What opens files elsewhere than on this thread.
+    pub(crate) fn opener(&self) -> Opener {
+        Opener { cache: self.cache.clone(), threads: self.global.threads }
+    }
+
     /// The index folder.
     pub(crate) fn cache(&self) -> Option<&Cache> {
         self.cache.as_ref()
@@ -136,7 +193,11 @@ impl Context {
 
     /// Where a capture goes: `-o`, which for captures names the file and not the answer.
     pub(crate) fn capture_output(&self) -> heapsight_capture::take::Output {
-        heapsight_capture::take::Output { path: self.global.output.clone(), force: self.global.force }
+        heapsight_capture::take::Output {
+            path: self.global.output.clone(),
+            force: self.global.force,
+            ..heapsight_capture::take::Output::default()
+        }
     }
 
     /// Whether to overwrite, and to do what is advised against.
@@ -154,6 +215,24 @@ impl Context {
     pub(crate) fn note(&self, text: &str) {
         if !self.global.quiet {
             eprintln!("note: {text}");
+        }
+    }
+
+    /// Says to each user once that what was captured has the program's secrets in it. That it was said is remembered by a
+    /// file in the folder of indexes; where there is none (`--no-cache`), it is said each time.
+    pub(crate) fn warn_of_secrets(&self) {
+        let told = self.cache.as_ref().map(|cache| cache.dir.join("told-of-secrets"));
+        if self.global.quiet || told.as_ref().is_some_and(|told| told.exists()) {
+            return;
+        }
+        self.note(
+            "a heap has every text of the program in it, passwords and customers' data too; before you share it: \
+             heapsight redact IN OUT (this is said once)",
+        );
+        if let Some(told) = told {
+            // If it cannot be remembered it is said again.
+            let _ = std::fs::create_dir_all(told.parent().unwrap_or(&told));
+            let _ = File::create(&told);
         }
     }
 
@@ -179,6 +258,41 @@ impl Context {
         if let Some(peak) = peak_memory() {
             eprintln!("{:>12}  peak resident memory", units::bytes(peak));
         }
+    }
+}
+
+/// Opens snapshots on any thread, for those who show the progress themselves.
+pub(crate) struct Opener {
+    cache: Option<Cache>,
+    threads: usize,
+}
+
+impl Opener {
+    /// Whether there is a file that can be read; what is in it is not looked at.
+    pub(crate) fn look(path: &Path) -> Result<(), Failure> {
+        let error = match std::fs::File::open(path).and_then(|file| file.metadata()) {
+            Ok(meta) if meta.is_dir() => OpenError::Directory,
+            Ok(_) => return Ok(()),
+            Err(error) => OpenError::Io(error),
+        };
+        Err(Failure::open(&source(path), &error))
+    }
+
+    /// Opens a snapshot. `hear` hears the bytes read and the length of the file, `monitor` the phases.
+    pub(crate) fn open(
+        &self,
+        path: &Path,
+        hear: &(dyn Fn(u64, Option<u64>) + Sync),
+        monitor: &dyn Monitor,
+    ) -> Result<Heap, Failure> {
+        let options = OpenOptions {
+            threads: self.threads,
+            cache: self.cache.as_ref(),
+            progress: Some(hear),
+            monitor: Some(monitor),
+        };
+        let source = source(path);
+        heapsight_query::open(&source, options).map_err(|error| Failure::open(&source, &error))
     }
 }
 

@@ -3,7 +3,6 @@
 use std::io;
 
 use heapsight_query::{OpenError, Source};
-use heapsight_snapshot::Problem;
 
 /// Why a command ends early.
 #[derive(Debug)]
@@ -34,35 +33,12 @@ impl Failure {
     pub(crate) fn open(source: &Source, error: &OpenError) -> Self {
         let hint = match error {
             OpenError::Io(e) if e.kind() == io::ErrorKind::NotFound => {
-                Some("check the path; `-` reads standard input".to_owned())
+                Some("check the path; `-` reads standard input")
             }
-            OpenError::Io(e) if e.kind() == io::ErrorKind::PermissionDenied => {
-                Some("Node writes snapshots with mode 0600: read it as the user who made it".to_owned())
-            }
-            OpenError::Directory => Some("name a .heapsnapshot or .heaptimeline file in it".to_owned()),
-            OpenError::Read(error) => read_hint(&error.problem),
-            OpenError::Memory(_) => {
-                Some("it takes about 85 bytes an object: use a machine with more memory".to_owned())
-            }
-            _ => None,
+            error => error.hint(),
         };
-        Self::Message { what: format!("cannot open {source}: {error}"), hint }
+        Self::Message { what: format!("cannot open {source}: {error}"), hint: hint.map(str::to_owned) }
     }
-}
-
-fn read_hint(problem: &Problem) -> Option<String> {
-    let text = match problem {
-        Problem::Truncated | Problem::Empty | Problem::Compressed(_) | Problem::EdgesMissing { .. } => {
-            "the capture was cut off: the process was killed or the disk was full while it was written; take it again"
-        }
-        Problem::NotASnapshot(_) => {
-            "heapsight reads .heapsnapshot and .heaptimeline files of Node.js, Deno, Bun and Chromium, also .gz and .zst"
-        }
-        Problem::OtherFormat(_) => "this command wants a heap snapshot or an allocation timeline",
-        Problem::OutOfMemory { .. } => "it takes about 85 bytes an object: use a machine with more memory",
-        _ => return None,
-    };
-    Some(text.to_owned())
 }
 
 impl From<io::Error> for Failure {

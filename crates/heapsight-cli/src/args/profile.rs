@@ -8,8 +8,9 @@ use super::{Top, percent};
 
 /// Who allocates: sampling heap profiles by function, as trees, compared and merged
 ///
-/// Reads the profiles of the inspector, of `heapsight sample`, of `node --heap-prof` and of npm `heap-profile`, and heap
-/// profiles of pprof; plain, gzip or Zstandard. Sizes in them are estimates: the answers say from how many samples.
+/// Reads the profiles of the inspector, of `heapsight sample`, of `node --heap-prof` and of npm `heap-profile`, heap profiles
+/// of pprof, speedscope files of bytes, collapsed stacks, and the tables that `convert` writes; plain, gzip or Zstandard.
+/// Sizes in them are estimates: the answers say from how many samples.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "Examples:
   heapsight profile top app.heapprofile
@@ -215,6 +216,7 @@ pub(crate) struct Filter {
   heapsight convert app.heapprofile app.pb.gz
   heapsight convert app.pb.gz app.heapprofile
   heapsight convert app.heapprofile app.speedscope.json
+  heapsight convert stacks.txt app.heapprofile
 
 Names of outputs:
   .heapprofile         the inspector's layout, for DevTools

@@ -9,7 +9,7 @@ use crate::{Answer, args::capture::Arm as Args, context::Context, failure::Failu
 pub(super) fn run(context: &Context, args: &Args) -> Result<Answer, Failure> {
     let stop = capture::stop_on_signals()?;
     let thread = capture::thread(&args.target)?;
-    let mut subject = capture::subject(context, &args.target, &stop)?;
+    let mut subject = capture::subject(context, &args.target, capture::Makes::Answer, &stop)?;
     let identity = subject.taker.identity()?;
     let armed = subject.taker.session(thread)?.arm_near_limit(args.near_limit, args.target.timeout)?;
     subject.taker.close()?;

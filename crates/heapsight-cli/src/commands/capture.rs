@@ -63,8 +63,24 @@ impl Subject {
     }
 }
 
+/// What a command makes, which says where the output of a program goes that it starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Makes {
+    /// A file: standard output is the program's, unless the file goes there.
+    File,
+    /// An answer on standard output: the program's goes to standard error.
+    Answer,
+    /// A picture of the whole terminal: the program's output would spoil it.
+    Screen,
+}
+
 /// Finds the target, or starts it, and waits until it is ready.
-pub(super) fn subject(context: &Context, args: &TargetArgs, stop: &AtomicBool) -> Result<Subject, Failure> {
+pub(super) fn subject(
+    context: &Context,
+    args: &TargetArgs,
+    makes: Makes,
+    stop: &AtomicBool,
+) -> Result<Subject, Failure> {
     let wait_for = args.wait_for.as_deref().map(WaitFor::parse).transpose()?;
     let mut launched = None;
     let target = if let Some(text) = &args.named {
@@ -74,10 +90,17 @@ pub(super) fn subject(context: &Context, args: &TargetArgs, stop: &AtomicBool) -
         options.node_options = std::env::var_os("NODE_OPTIONS").unwrap_or_default();
         if let Some(WaitFor::Text(text)) = &wait_for {
             options.watch = Some(text.clone());
-            options.stdout = Pass::To(Box::new(io::stderr()));
-            options.stderr = Pass::To(Box::new(io::stderr()));
-        } else if answer_on_stdout(context) {
-            options.stdout = Pass::To(Box::new(io::stderr()));
+            let shown = || -> Box<dyn Write + Send> {
+                if makes == Makes::Screen { Box::new(io::sink()) } else { Box::new(io::stderr()) }
+            };
+            options.stdout = Pass::To(shown());
+            options.stderr = Pass::To(shown());
+        } else {
+            match makes {
+                Makes::File if !answer_on_stdout(context) => {}
+                Makes::File | Makes::Answer => options.stdout = Pass::Stderr,
+                Makes::Screen => (options.stdout, options.stderr) = (Pass::Discard, Pass::Discard),
+            }
         }
         let mut program = Launched::start(options)?;
         let found = program.find(&launch::is_v8_by_name, args.timeout, stop)?;
@@ -97,7 +120,7 @@ pub(super) fn subject(context: &Context, args: &TargetArgs, stop: &AtomicBool) -
         },
         None => {}
     }
-    let options = TakerOptions { page: page(&args.thread), timeout: args.timeout };
+    let options = TakerOptions { page: page(&args.thread), timeout: args.timeout, ..TakerOptions::default() };
     let taker = Taker::new(target, options)?;
     Ok(Subject { taker, launched })
 }
@@ -272,6 +295,10 @@ pub(super) fn report(
     taken: &[Taken],
     outcome: (Option<Exit>, Option<http::Report>),
 ) -> Result<(), Failure> {
+    // A profile has names alone.
+    if taken.iter().any(|taken| taken.metadata.capture.kind != "heapprofile") {
+        context.warn_of_secrets();
+    }
     let (exit, load) = outcome;
     if context.format() == Format::Json {
         let mut value = json!({"captures": taken.iter().map(taken_json).collect::<Vec<_>>()});

@@ -54,7 +54,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Answer, Failure> {
         ));
     };
     let output = context.output_to(&args.out)?;
-    let read = profile::read(&args.input)?;
+    let read = profile::read(context, &args.input)?;
     let files = std::slice::from_ref(&args.input);
     write(&profile::viewed(read, args.view, files), format, &title(&args.input), output)?;
     Ok(Answer::Yes)

@@ -125,7 +125,7 @@ fn look(
         (Some(path), Some(heap)) => code_of(path, heap),
         _ => Code::none(),
     };
-    let sampled = profile.map_or_else(|| Ok(Sampled::default()), sampled)?;
+    let sampled = profile.map_or_else(|| Ok(Sampled::default()), |path| sampled(context, path))?;
     let verdict = leak::leak_sampled(&heaps, &rounds, &code, ids_fit(&sides, &heaps), &sampled);
     let program = sides.iter().flatten().next_back().map(program).unwrap_or_default();
     let names = files.iter().map(|path| called(path)).collect();
@@ -133,8 +133,8 @@ fn look(
 }
 
 /// The stacks of a sampling profile.
-fn sampled(path: &Path) -> Result<Sampled, Failure> {
-    let profile = super::profile::read(path)?;
+fn sampled(context: &Context, path: &Path) -> Result<Sampled, Failure> {
+    let profile = super::profile::read(context, path)?;
     let nodes = 0..profile.nodes.len();
     let stacks = nodes.filter(|&node| profile.nodes.self_size[node] > 0).map(|node| Stack {
         frames: profile.stack(node as u32).map(frame).collect(),

@@ -75,7 +75,7 @@ pub(super) fn hunt(context: &Context, args: &Rounds) -> Result<Hunted, Failure> 
     let thread = capture::thread(&from)?;
     let (path, folder) = folder(how.keep.as_deref())?;
     let work = Work { args: how, requests: args.requests, thread, stop: &stop, asked: Cell::new(0) };
-    let mut subject = capture::subject(context, &from, &stop)?;
+    let mut subject = capture::subject(context, &from, capture::Makes::Answer, &stop)?;
     let found = capture::watched(context, &stop, |monitor| work.go(&mut subject, &path, monitor))
         .map_err(|failure| subject.explained(failure))?;
     subject.taker.close()?;
@@ -150,7 +150,8 @@ impl Work<'_> {
     }
 
     fn end_sampling(&self, subject: &mut Subject, folder: &Path, monitor: &Monitor<'_>) -> Option<PathBuf> {
-        let output = Output { path: Some(folder.join("last-round.heapprofile")), force: true };
+        let output =
+            Output { path: Some(folder.join("last-round.heapprofile")), force: true, ..Output::default() };
         match subject.taker.end_sampling(self.thread, &output) {
             Ok(taken) => taken.written.path,
             Err(error) => {
@@ -175,7 +176,11 @@ impl Work<'_> {
             gc: false,
             stable_ids: true,
             force: false,
-            output: Output { path: Some(folder.join(format!("round-{turn}.heapsnapshot"))), force: true },
+            output: Output {
+                path: Some(folder.join(format!("round-{turn}.heapsnapshot"))),
+                force: true,
+                ..Output::default()
+            },
         };
         let taken = subject.taker.snapshot(&options, None, monitor)?;
         taken.written.path.ok_or_else(|| Failure::plain("the snapshot has no file"))

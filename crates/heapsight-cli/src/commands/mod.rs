@@ -13,14 +13,19 @@ mod export;
 mod hunt;
 mod leak;
 mod mcp;
+mod open;
 mod packages;
+mod packed;
 mod profile;
 mod ps;
 mod query;
+mod redact;
+mod repair;
 mod report;
 mod retainers;
 mod rss;
 mod sample;
+mod scan;
 mod search;
 mod show;
 mod snapshot;
@@ -30,7 +35,10 @@ mod summary;
 mod suspects;
 mod timeline;
 mod top;
+mod tui;
+mod upload;
 mod validate;
+mod watch;
 
 use std::io::Write;
 
@@ -70,17 +78,24 @@ pub(crate) fn run(args: Args) -> Result<Answer, Failure> {
         Command::Packages(args) => packages::run(&context, &args),
         Command::Query(args) => query::run(&context, &args),
         Command::Mcp(args) => mcp::run(&context, &args),
+        Command::Open(args) => open::run(&context, args),
         Command::Profile(args) => profile::run(&context, &args),
         Command::Convert(args) => convert::run(&context, &args),
         Command::Export(args) => export::run(&context, &args),
         Command::Validate(args) => validate::run(&context, &args),
+        Command::Redact(args) => redact::run(&context, &args),
+        Command::Scan(args) => scan::run(&context, &args),
+        Command::Repair(args) => repair::run(&context, &args),
         Command::Ps(args) => ps::run(&context, &args),
         Command::Snapshot(args) => snapshot::run(&context, &args),
         Command::Timeline(args) => timeline::run(&context, &args),
         Command::Sample(args) => sample::run(&context, &args),
         Command::Top(args) => top::run(&context, &args),
+        Command::Tui(args) => tui::run(&context, &args),
         Command::Rss(args) => rss::run(&context, &args),
         Command::Arm(args) => arm::run(&context, &args),
+        Command::Watch(args) => watch::run(&context, args),
+        Command::Upload(args) => upload::run(&context, &args),
     };
     context.print_timings();
     answer

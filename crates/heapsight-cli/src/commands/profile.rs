@@ -7,10 +7,11 @@ use std::{
 };
 
 use heapsight_capture::output::Metadata;
-use heapsight_profile::{Groups, Problem, Profile, ReadError};
+use heapsight_profile::{Groups, Merge as Sum, Part, Problem, Profile, ReadError};
 use heapsight_query::code::{Script, Sources, package_of, shown};
 use heapsight_report::{
     flame::{self as report_flame, Picture},
+    paint::plain,
     profile as report, units,
 };
 use rayon::prelude::*;
@@ -54,7 +55,7 @@ fn answer(profile: &Profile) -> Answer {
 }
 
 fn top(context: &Context, args: &ProfileTop) -> Result<Answer, Failure> {
-    let profile = merged(&args.input)?;
+    let profile = merged(context, &args.input)?;
     let by = by(args.by);
     let groups = match by {
         report::By::Function => Groups::functions(&profile),
@@ -83,7 +84,7 @@ fn top(context: &Context, args: &ProfileTop) -> Result<Answer, Failure> {
 }
 
 fn tree(context: &Context, args: &Tree) -> Result<Answer, Failure> {
-    let profile = merged(&args.input)?;
+    let profile = merged(context, &args.input)?;
     let nodes = &profile.nodes;
     let (sizes, counts) = (nodes.totals(&nodes.self_size), nodes.totals(&nodes.self_count));
     let least = (profile.total_size() as f64 * args.min / 100.0).ceil() as u64;
@@ -102,7 +103,7 @@ fn tree(context: &Context, args: &Tree) -> Result<Answer, Failure> {
 
 fn callers(context: &Context, args: &Callers) -> Result<Answer, Failure> {
     let wanted = pattern(args.function.as_deref())?;
-    let profile = merged(&args.input)?;
+    let profile = merged(context, &args.input)?;
     let mut allocates = vec![false; profile.functions.len()];
     for (&function, &size) in profile.nodes.function.iter().zip(&profile.nodes.self_size) {
         allocates[function as usize] |= size > 0;
@@ -144,7 +145,7 @@ fn flame(context: &Context, args: &Flame) -> Result<Answer, Failure> {
     };
     let file = named_output(context)?.unwrap_or_default();
     let mut output = context.output()?;
-    let profile = merged(&args.input)?;
+    let profile = merged(context, &args.input)?;
     let bounds = heapsight_profile::Bounds {
         // A page can be zoomed into what is narrower at first.
         share: if is_page { IMAGE_SHARE / 100.0 } else { IMAGE_SHARE },
@@ -154,7 +155,7 @@ fn flame(context: &Context, args: &Flame) -> Result<Answer, Failure> {
     let title = named(&args.input.files);
     let comparison;
     let picture = if let Some(old) = &args.diff {
-        let before = viewed(read(old)?, args.input.view, std::slice::from_ref(old));
+        let before = viewed(read(context, old)?, args.input.view, std::slice::from_ref(old));
         comparison = heapsight_profile::compare(&before, &profile);
         let title = format!("Allocations of {title} against {}", self::title(old));
         Picture::difference(&comparison, &title, bounds)
@@ -183,7 +184,7 @@ fn flame(context: &Context, args: &Flame) -> Result<Answer, Failure> {
 fn diff(context: &Context, args: &ProfileDiff) -> Result<Answer, Failure> {
     let mut profiles = Vec::with_capacity(args.files.len());
     for path in &args.files {
-        profiles.push(viewed(read(path)?, args.view, std::slice::from_ref(path)));
+        profiles.push(viewed(read(context, path)?, args.view, std::slice::from_ref(path)));
     }
     let by = by(args.by);
     let most = context.rows(args.top.top);
@@ -218,7 +219,7 @@ fn diff(context: &Context, args: &ProfileDiff) -> Result<Answer, Failure> {
 fn merge(context: &Context, args: &Merge) -> Result<Answer, Failure> {
     let file = named_output(context)?;
     let output = context.output()?;
-    let profile = merged(&args.input)?;
+    let profile = merged(context, &args.input)?;
     convert::write(&profile, convert::Format::of(context.output_path()), "merged", output)?;
     if let Some(file) = file {
         let profiles = args.input.files.len() as u64;
@@ -242,7 +243,7 @@ fn filter(context: &Context, args: &Filter) -> Result<Answer, Failure> {
     let (function, file) = (pattern(args.function.as_deref())?, pattern(args.file.as_deref())?);
     let written = named_output(context)?;
     let output = context.output()?;
-    let profile = merged(&args.input)?;
+    let profile = merged(context, &args.input)?;
     let fits = |number| {
         let frame = profile.frame(number);
         function.as_ref().is_none_or(|p| p.is_match(frame.name))
@@ -278,18 +279,27 @@ fn named(files: &[PathBuf]) -> String {
     }
 }
 
+/// Files of which one core makes one sum.
+const FILES_TOGETHER: usize = 32;
+
 /// One profile of all files.
-pub(super) fn merged(input: &Files) -> Result<Profile, Failure> {
+pub(super) fn merged(context: &Context, input: &Files) -> Result<Profile, Failure> {
     let profile = match input.files.as_slice() {
-        [one] => read(one)?,
+        [one] => read(context, one)?,
         more => {
-            // A few at a time, on all cores: a thousand of them need not be in memory at once.
-            let mut sum = heapsight_profile::Merge::default();
-            for some in more.chunks(2 * rayon::current_num_threads().max(1)) {
-                let profiles: Vec<_> = some.par_iter().map(|path| read(path)).collect();
-                for profile in profiles {
-                    sum.add(&profile?);
+            // On all cores, each run of files into a sum of its own; the runs do not depend on the number of cores, and
+            // are added in order.
+            let run = |files: &[PathBuf]| {
+                let mut sum = Sum::default();
+                for path in files {
+                    sum.add(&read(context, path)?);
                 }
+                Ok::<_, Failure>(sum)
+            };
+            let sums: Vec<_> = more.par_chunks(FILES_TOGETHER).map(run).collect();
+            let mut sum = Sum::default();
+            for part in sums {
+                sum.add_sum(&part?);
             }
             sum.finish()
         }
@@ -298,7 +308,7 @@ pub(super) fn merged(input: &Files) -> Result<Profile, Failure> {
 }
 
 /// Reads one file.
-pub(super) fn read(path: &Path) -> Result<Profile, Failure> {
+pub(super) fn read(context: &Context, path: &Path) -> Result<Profile, Failure> {
     let failed = |error: ReadError| {
         let hint = match &error.problem {
             Problem::Io(e) if e.kind() == io::ErrorKind::IsADirectory => "name a .heapprofile file in it",
@@ -309,13 +319,15 @@ pub(super) fn read(path: &Path) -> Result<Profile, Failure> {
                 "`heapsight summary` reads snapshots, `heapsight allocations` timelines"
             }
             _ => {
-                "profiles are .heapprofile files of Node.js, Deno and Chromium, and heap profiles of pprof (.pb.gz)"
+                "profiles are .heapprofile files, heap profiles of pprof (.pb.gz), speedscope files of bytes, and collapsed stacks"
             }
         };
         Failure::new(format!("cannot open {}: {error}", title(path)), hint)
     };
     if path == Path::new("-") {
-        return heapsight_profile::read(io::stdin().lock()).map_err(failed);
+        let profile = heapsight_profile::read(io::stdin().lock()).map_err(failed)?;
+        note_part(context, path, &profile);
+        return Ok(profile);
     }
     let file = File::open(path).map_err(|error| {
         Failure::new(
@@ -324,6 +336,7 @@ pub(super) fn read(path: &Path) -> Result<Profile, Failure> {
         )
     })?;
     let mut profile = heapsight_profile::read(file).map_err(failed)?;
+    note_part(context, path, &profile);
     // The side file of a capture knows how it was sampled.
     let packed = path.extension().is_some_and(|extension| extension == "gz" || extension == "zst");
     let side = Metadata::of(path).ok().flatten().map(|side| side.capture);
@@ -333,6 +346,14 @@ pub(super) fn read(path: &Path) -> Result<Profile, Failure> {
         profile.has_collected = sampled.collected;
     }
     Ok(profile)
+}
+
+/// Says which profile was read of a file that has several.
+fn note_part(context: &Context, path: &Path, profile: &Profile) {
+    if let Some(Part { name, number, of }) = &profile.part {
+        let (file, name) = (title(path), plain(name));
+        context.note(&format!("{file} has {of} profiles; this is number {number}, the active one: {name}"));
+    }
 }
 
 /// A profile as it is asked for: through source maps, without internals.

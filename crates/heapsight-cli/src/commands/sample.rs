@@ -26,7 +26,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Answer, Failure> {
             "name a folder that exists: -o profiles/",
         ));
     }
-    let mut subject = capture::subject(context, &args.target, &stop)?;
+    let mut subject = capture::subject(context, &args.target, capture::Makes::File, &stop)?;
     if args.meanwhile.duration.is_none() && args.every.is_none() && !meanwhile.is_busy() {
         context.note("sampling until Ctrl-C; --duration 30s, --load or --during end it by themselves");
     }

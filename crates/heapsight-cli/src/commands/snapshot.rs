@@ -28,7 +28,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Answer, Failure> {
     if args.meanwhile.duration.is_some() {
         return Err(Failure::new("a snapshot has no duration", "use --repeat N --every TIME for several"));
     }
-    let mut subject = capture::subject(context, &args.target, &stop)?;
+    let mut subject = capture::subject(context, &args.target, capture::Makes::File, &stop)?;
     let taker = &mut subject.taker;
     let method = match args.method {
         Method::Auto => Choice::Auto,

@@ -85,7 +85,7 @@ fn flame_graphs_work_in_a_browser_opened_as_files() {
 fn what_is_converted_opens_in_the_tools_that_it_is_for() {
     let cli = Cli::new();
     std::fs::write(cli.path().join("app.heapprofile"), PROFILE).unwrap();
-    for file in ["app.pb.gz", "app.speedscope.json"] {
+    for file in ["app.pb.gz", "app.speedscope.json", "app.collapsed.txt", "again.heapprofile"] {
         cli.done(&["convert", "app.heapprofile", file]);
     }
     // pprof, by the reader that Datadog's and Google's agents for Node.js use.
@@ -111,22 +111,31 @@ fn what_is_converted_opens_in_the_tools_that_it_is_for() {
             [["Session", "tick"], 10_240]
         ])
     );
-    // speedscope: the page of its package, which is given a file as its command does it.
-    let text = std::fs::read_to_string(cli.path().join("app.speedscope.json")).unwrap();
-    let loads = format!(
-        "speedscope.loadFileFromBase64('app.speedscope.json', btoa({}))",
-        serde_json::to_string(&text).unwrap()
-    );
-    std::fs::write(cli.path().join("load.js"), loads).unwrap();
+    // speedscope: the page of its package, which is given a file as its command does it. It reads three of the formats.
     let mut browser = Browser::start();
     let page = runtimes::reader("speedscope").join("dist/release/index.html");
-    let url = format!("file://{}#localProfilePath={}", page.display(), cli.path().join("load.js").display());
-    browser.attachment.session().call("Page.navigate", &json!({"url": url}), PATIENCE).unwrap();
-    let title = until("speedscope has read the file", || {
-        let title =
-            browser.attachment.session().evaluate("document.title", PATIENCE).ok()?.as_str()?.to_owned();
-        title.contains("app.heapprofile").then_some(title)
-    });
-    assert!(title.contains("speedscope"), "{title}");
-    assert_eq!(browser.ask("document.body.innerText.includes('went wrong')"), false);
+    for (number, (file, shown)) in [
+        ("app.speedscope.json", "app.heapprofile"),
+        ("app.collapsed.txt", "app.collapsed.txt"),
+        ("again.heapprofile", "again.heapprofile"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let text = std::fs::read_to_string(cli.path().join(file)).unwrap();
+        let text = serde_json::to_string(&text).unwrap();
+        let loads = format!("speedscope.loadFileFromBase64('{file}', btoa({text}))");
+        let script = cli.path().join(format!("load{number}.js"));
+        std::fs::write(&script, loads).unwrap();
+        // Another query, so that the page is loaded anew.
+        let url = format!("file://{}?{number}#localProfilePath={}", page.display(), script.display());
+        browser.attachment.session().call("Page.navigate", &json!({"url": url}), PATIENCE).unwrap();
+        let title = until("speedscope has read the file", || {
+            let title =
+                browser.attachment.session().evaluate("document.title", PATIENCE).ok()?.as_str()?.to_owned();
+            title.contains(shown).then_some(title)
+        });
+        assert!(title.contains("speedscope"), "{title}");
+        assert_eq!(browser.ask("document.body.innerText.includes('went wrong')"), false, "{file}");
+    }
 }

@@ -40,6 +40,20 @@ const routes = {
   ballast: (n) => { globalThis.ballast = []; for (let i = 0; i < +n; i++) ballast.push({ i, text: 'b' + i }); return n; },
   churn: () => { const all = []; for (let i = 0; i < 2000; i++) all.push(new HeapsightMarker(i)); globalThis.last = all; return 1; },
   write: (path) => { v8.writeHeapSnapshot(path); return path; },
+  plant: (words) => {
+    const [word, token] = words.split(',');
+    const dictionary = {};
+    for (let i = 0; i < 40; i++) dictionary[word + 'k' + i] = { i };
+    const key = {};
+    globalThis.planted = {
+      password: word + '!7 horse', token: 'Bearer ' + token, list: [word + '-in-a-list'], joined: 'x'.repeat(30) + word,
+      map: new Map([[word + '-key', word + '-value']]), set: new Set([word + '-member']), pattern: new RegExp(word + '+'),
+      mails: { [word + '@mail.example.org']: 1 }, dictionary, weak: new WeakMap([[key, word + '-held-weakly']]), key,
+      environment: { ...process.env, SECRET: word + '-env' }, error: new Error(word), sliced: (word + token).repeat(3).slice(5),
+      closure: ((text) => () => text)(word + '-captured'), symbol: Symbol(word), url: new URL('http://h/?' + word),
+    };
+    return 1;
+  },
   worker: () => new Promise((up) => new threads.Worker(inWorker, { eval: true }).on('message', up)),
   block: (ms) => { setTimeout(() => { const end = Date.now() + +ms; while (Date.now() < end); }, 5); return ms; },
 };
@@ -169,14 +183,29 @@ impl Program {
 
     /// Tells the server to do something.
     pub(crate) fn ask(&self, path: &str) -> String {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        write!(stream, "GET /{path} HTTP/1.0\r\n\r\n").unwrap();
-        let mut reply = String::new();
-        stream.read_to_string(&mut reply).unwrap();
+        let reply = self.reply(path).unwrap_or_else(|error| {
+            // The line has the state, and at its end how the program ended.
+            let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap_or_default();
+            panic!("{path}: {error}; the program: {stat}it said:\n{}", self.said())
+        });
         let (head, body) = reply.split_once("\r\n\r\n").unwrap();
         assert!(head.contains(" 200 "), "{path}: {reply}");
         body.to_owned()
+    }
+
+    fn reply(&self, path: &str) -> std::io::Result<String> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port))?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        write!(stream, "GET /{path} HTTP/1.0\r\n\r\n")?;
+        let mut reply = String::new();
+        stream.read_to_string(&mut reply)?;
+        Ok(reply)
+    }
+
+    /// Asks for something whose answer nobody waits for.
+    pub(crate) fn tell(&self, path: &str) {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        write!(stream, "GET /{path} HTTP/1.0\r\n\r\n").unwrap();
     }
 
     /// It goes on as if nothing had been: it answers, no port is open that was not, no child is left.

@@ -25,8 +25,12 @@ fn help_of_every_command() {
         "packages",
         "query",
         "mcp",
+        "open",
         "export",
         "validate",
+        "top",
+        "rss",
+        "upload",
     ] {
         assert_snapshot!(format!("help_{command}"), cli.shown(&[command, "--help"]));
     }

@@ -4,9 +4,11 @@
 mod cache;
 mod check;
 mod commands;
+mod conversions;
 mod errors;
 mod mcp;
 mod profile;
+mod share;
 
 use std::{
     fs,
@@ -72,7 +74,8 @@ impl Cli {
 
     /// Runs the command for its JSON.
     fn json(&self, args: &[&str]) -> serde_json::Value {
-        let output = self.run(args);
+        let form = if args.contains(&"--json") { &[][..] } else { &["--json"] };
+        let output = self.run(&[args, form].concat());
         let error = String::from_utf8_lossy(&output.stderr);
         serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{args:?}: {e}\n{error}"))
     }

@@ -6,8 +6,12 @@ use insta::assert_snapshot;
 
 use crate::Cli;
 
+/// A speedscope file of seconds.
+const TIME: &str = r#"{"shared":{"frames":[{"name":"main"}]},"profiles":[{"type":"sampled","name":"cpu","unit":"seconds",
+    "startValue":0,"endValue":1.5,"samples":[[0]],"weights":[1.5]}]}"#;
+
 /// Copies a profile of the fixtures into the scratch folder.
-fn copied(cli: &Cli, name: &str) {
+pub(crate) fn copied(cli: &Cli, name: &str) {
     cli.write(name, fs::read(heapsight_testkit::fixtures::dir().join(name)).unwrap());
 }
 
@@ -56,13 +60,47 @@ fn forms_of_profile_answers() {
 }
 
 #[test]
+fn callers_and_what_grew() {
+    let cli = Cli::new();
+    let files = ["node-22.23.3.heapprofile", "node-24.21.0.heapprofile", "node-26.10.0.heapprofile"];
+    for file in files {
+        copied(&cli, file);
+    }
+    let [one, other, last] = files;
+    let mut text = String::new();
+    for args in [
+        &["profile", "callers", "--help"][..],
+        &["profile", "callers", last],
+        &["profile", "callers", last, "--function", "churn", "--depth", "2"],
+        &["profile", "callers", last, "--function", "churn", "--depth", "2", "--json"],
+        &["profile", "callers", last, "--function", "nobody"],
+        &["profile", "diff", "--help"],
+        &["profile", "diff", one, last],
+        &["profile", "diff", one, last, "--by", "package", "--format", "csv"],
+        &["profile", "diff", one, one],
+        &["profile", "diff", one, other, last, "--no-internals"],
+        &["profile", "diff", one, other, last, "--top", "1", "--json"],
+        &["profile", "diff", one, other, last, "--top", "2", "--format", "markdown"],
+        &["profile", "merge", "--help"],
+        &["profile", "merge", one, last, "-o", "sum.heapprofile"],
+        &["profile", "filter", "--help"],
+        &["profile", "filter", last, "--package", "nobody", "-o", "none.heapprofile"],
+    ] {
+        text += &cli.shown(args);
+    }
+    assert_snapshot!("profile_questions", text);
+}
+
+#[test]
 fn files_that_are_no_profiles() {
     let cli = Cli::new();
     cli.write("cut.heapprofile", "{\"head\":{\"callFrame\":{\"functionName\":\"(ro");
     cli.write("other.heapprofile", "{\"snapshot\":{}}");
     cli.write("empty.heapprofile", "");
+    cli.write("prose.heapprofile", "Nothing grew by 5\nand nothing shrank.\n");
+    cli.write("time.heapprofile", TIME);
     let mut text = String::new();
-    for name in ["cut", "other", "empty", "missing"] {
+    for name in ["cut", "other", "empty", "prose", "time", "missing"] {
         text += &cli.shown(&["profile", "top", &format!("{name}.heapprofile")]);
     }
     assert_snapshot!("profile_errors", text);

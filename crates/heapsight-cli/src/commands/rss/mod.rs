@@ -13,6 +13,7 @@ use heapsight_capture::{
 use heapsight_report::{
     paint::plain,
     table::{Cell, Table},
+    text::Style,
     units,
 };
 use serde_json::{Value, json};
@@ -26,7 +27,7 @@ const MOST_WORKERS: usize = 64;
 
 pub(super) fn run(context: &Context, args: &Args) -> Result<Answer, Failure> {
     let stop = capture::stop_on_signals()?;
-    let mut subject = capture::subject(context, &args.target, &stop)?;
+    let mut subject = capture::subject(context, &args.target, capture::Makes::Answer, &stop)?;
     let taker = &mut subject.taker;
     let mut facts = Facts::default();
     let mut identity = None;
@@ -58,7 +59,11 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Answer, Failure> {
     let answer = Answered { pid, name, facts, verdict, unasked, refused };
     write(
         context,
-        Forms { json: &|| answer.json(), text: &|| answer.text(context), table: Some(&|| answer.parts()) },
+        Forms {
+            json: &|| answer.json(),
+            text: &|| answer.text(context.style()),
+            table: Some(&|| answer.parts()),
+        },
     )?;
     Ok(Answer::Yes)
 }
@@ -178,8 +183,7 @@ impl Answered {
         table
     }
 
-    fn text(&self, context: &Context) -> String {
-        let style = context.style();
+    fn text(&self, style: Style) -> String {
         let what = self.pid.map_or_else(|| "the target".to_owned(), |pid| format!("process {pid}"));
         let heading = format!("Memory of {what}, {}", plain(&self.name));
         let mut out = format!("{}\n", style.paint.accent(heading.trim_end_matches([',', ' '])));
@@ -252,5 +256,83 @@ impl Answered {
             "native": facts.native(), "inspector": self.unasked.is_none(), "unasked": self.unasked,
             "verdict": {"cause": self.verdict.cause.name(), "size": self.verdict.size, "words": self.verdict.words,
                 "tries": self.verdict.tries}})
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use heapsight_capture::inspector::Space;
+    use heapsight_report::paint::Paint;
+    use insta::assert_snapshot;
+
+    use super::*;
+
+    const MIB: u64 = 1 << 20;
+
+    /// A process of Node.js that holds buffers, with one worker.
+    fn facts() -> Facts {
+        let memory = Memory {
+            rss: 347 * MIB,
+            swapped: 2 * MIB,
+            js_heap: 4 * MIB,
+            code: 28 << 10,
+            arenas: 2 * MIB,
+            arenas_in_use: Some(1_700_000),
+            extra_arenas: 7,
+            extra_arenas_free: Some(90_000),
+            large_blocks: 301 * MIB,
+            stacks: 124 << 10,
+            stack_count: 8,
+            files: 39 * MIB,
+            shared: 0,
+        };
+        let space = |name: &str, used| Space { name: name.to_owned(), used, size: used * 2, physical: used };
+        let isolate = IsolateMemory {
+            rss: 346 * MIB,
+            used: 3 * MIB,
+            total: 5 * MIB,
+            limit: 4 << 30,
+            external: 300 * MIB,
+            array_buffers: 299 * MIB,
+            malloced: 147_000,
+            spaces: vec![
+                space("new_space", 255_000),
+                space("old_space", 2_700_000),
+                space("shared_space", 0),
+            ],
+        };
+        let worker = IsolateMemory { used: MIB / 2, total: MIB, limit: 2 << 30, ..IsolateMemory::default() };
+        Facts { memory: Some(memory), isolates: vec![(0, isolate), (1, worker)] }
+    }
+
+    fn answered(facts: Facts) -> Answered {
+        let verdict = judge(&facts, "4711");
+        let name = "Node.js 22.23.3 (V8 12.4.254.21-node.57)".to_owned();
+        Answered { pid: Some(4711), name, facts, verdict, unasked: None, refused: None }
+    }
+
+    fn text(answered: &Answered) -> String {
+        answered.text(Style { width: 100, paint: Paint::default() })
+    }
+
+    #[test]
+    fn an_answer_in_all_its_forms() {
+        let answered = answered(facts());
+        let json = serde_json::to_string_pretty(&answered.json()).unwrap();
+        let table = answered.parts();
+        assert_snapshot!([text(&answered), table.csv(), table.markdown(), json].join("\n"));
+    }
+
+    #[test]
+    fn what_is_not_known_is_said() {
+        let mut blind = Facts { isolates: Vec::new(), ..facts() };
+        if let Some(memory) = &mut blind.memory {
+            (memory.arenas_in_use, memory.extra_arenas_free) = (None, None);
+        }
+        let blind = Answered { unasked: Some("as --no-inspector says".to_owned()), ..answered(blind) };
+        let away = Answered { pid: None, ..answered(Facts { memory: None, ..facts() }) };
+        let refused = Some("cannot read /proc/4711/smaps: Permission denied".to_owned());
+        let refused = Answered { refused, ..answered(Facts { memory: None, ..facts() }) };
+        assert_snapshot!([text(&blind), text(&away), text(&refused)].join("\n"));
     }
 }

@@ -206,8 +206,18 @@ fn told(facts: &Facts, cause: Cause, size: u64, target: &str) -> (String, Vec<St
             (words, tries)
         }
         Cause::Buffers => {
+            let (all, buffers) =
+                (facts.external().unwrap_or(size), facts.sum(|isolate| isolate.array_buffers));
+            let holders = if buffers >= all / 2 {
+                "ArrayBuffers and Buffers".to_owned()
+            } else {
+                let others = bytes(all - buffers);
+                format!(
+                    "native objects that V8 accounts for ({others}: zlib streams, TLS sockets and the like) and Buffers"
+                )
+            };
             let words = format!(
-                "external buffers: {part} is held by ArrayBuffers and Buffers, outside of the JS heap, which is {}.",
+                "external buffers: {part} is held by {holders}, outside of the JS heap, which is {}.",
                 bytes(facts.heap())
             );
             let tries = vec![
@@ -240,16 +250,28 @@ fn told(facts: &Facts, cause: Cause, size: u64, target: &str) -> (String, Vec<St
             (words, tries)
         }
         Cause::Fragmentation => {
-            let arenas = facts.memory.as_ref().map_or(0, |memory| memory.extra_arenas);
+            let memory = facts.memory.as_ref();
+            let arenas = memory.map_or(0, |memory| memory.extra_arenas);
+            let in_threads =
+                memory.and_then(|memory| memory.extra_arenas_free).is_some_and(|free| free * 2 > size);
+            let number = heapsight_report::units::number_of(arenas.into(), "arena", "arenas");
+            let place = match (arenas, in_threads) {
+                (0, _) => String::new(),
+                (_, true) => format!(", most of it in {number} that threads have besides the main one"),
+                (_, false) => format!(", most of it in the main arena ({number} besides it)"),
+            };
             let words = format!(
-                "allocator fragmentation: {part} is free inside of glibc's malloc ({} besides the main one), which does not \
-                 give it back.",
-                heapsight_report::units::number_of(arenas.into(), "arena", "arenas"),
+                "allocator fragmentation: {part} is free inside of glibc's malloc{place}, which does not give it back."
             );
-            let tries = vec![
-                "MALLOC_ARENA_MAX=2 in the environment of the program".to_owned(),
-                "jemalloc: LD_PRELOAD=libjemalloc.so.2, which gives memory back by itself".to_owned(),
-            ];
+            let jemalloc =
+                "jemalloc: LD_PRELOAD=libjemalloc.so.2, which gives memory back by itself".to_owned();
+            let tries = if in_threads {
+                vec!["MALLOC_ARENA_MAX=2 in the environment of the program".to_owned(), jemalloc]
+            } else {
+                // Fewer arenas would change nothing.
+                let large = "larger buffers that are used again, in place of many short-lived ones";
+                vec![jemalloc, large.to_owned()]
+            };
             (words, tries)
         }
         Cause::Nothing => {
@@ -307,6 +329,18 @@ mod tests {
         let mut blind = facts(10, (20, 15), 400, 0);
         blind.isolates.clear();
         assert_eq!(cause(&blind), Cause::BuffersOrNative);
+    }
+
+    #[test]
+    fn fewer_arenas_are_advised_where_there_are_some() {
+        let mut facts = facts(10, (500, 60), 0, 5);
+        assert!(judge(&facts, "7").tries[0].contains("jemalloc"));
+        if let Some(memory) = &mut facts.memory {
+            (memory.extra_arenas, memory.extra_arenas_free) = (9, Some(400 * MIB));
+        }
+        let verdict = judge(&facts, "7");
+        assert!(verdict.tries[0].contains("MALLOC_ARENA_MAX"));
+        assert!(verdict.words.contains("most of it in 9 arenas that threads have"), "{}", verdict.words);
     }
 
     #[test]

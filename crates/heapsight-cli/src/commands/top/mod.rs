@@ -22,6 +22,7 @@ use heapsight_capture::{
 use heapsight_report::{
     profile::{By, named_key},
     table::{Cell, Table},
+    text::Style,
 };
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use serde_json::{Value, json};
@@ -65,7 +66,8 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Answer, Failure> {
         && context.output_path().is_none()
         && io::stdout().is_terminal()
         && io::stdin().is_terminal();
-    let mut subject = capture::subject(context, &args.target, &stop)?;
+    let makes = if is_screen { capture::Makes::Screen } else { capture::Makes::Answer };
+    let mut subject = capture::subject(context, &args.target, makes, &stop)?;
     let title = titled(&mut subject.taker, &args.target.thread)?;
     let keeps_collected = subject.taker.identity()?.keeps_collected();
     if !keeps_collected && !args.alive {
@@ -245,12 +247,8 @@ fn batch(
         let text = match context.format() {
             Format::Json => format!("{}\n", answer(state, args.top.top)),
             Format::Text => {
-                let style = context.style();
                 let gap = if count > 1 { "\n" } else { "" };
-                let head = view::head_lines(state).join("\n");
-                let table = table(state, context.rows(args.top.top));
-                let rest = if state.rows.is_empty() { "nothing was sampled yet\n" } else { "" };
-                format!("{gap}{head}\n\n{}{rest}", table.text(style.width, style.paint))
+                format!("{gap}{}", text(state, context.rows(args.top.top), context.style()))
             }
             Format::Csv => table(state, context.rows(args.top.top)).csv(),
             Format::Markdown => table(state, context.rows(args.top.top)).markdown(),
@@ -259,6 +257,13 @@ fn batch(
         output.flush()?;
     }
     output.finish()
+}
+
+/// One refresh for people.
+fn text(state: &State, most: usize, style: Style) -> String {
+    let head = view::head_lines(state).join("\n");
+    let rest = if state.rows.is_empty() { "nothing was sampled yet\n" } else { "" };
+    format!("{head}\n\n{}{rest}", table(state, most).text(style.width, style.paint))
 }
 
 fn table(state: &State, most: usize) -> Table {
@@ -321,4 +326,24 @@ fn answer(state: &State, most: Option<usize>) -> Value {
         "external": memory.external, "array_buffers": memory.array_buffers, "spaces": spaces,
         "loop_delay_ms": sight.event_loop.map(|event_loop| event_loop.delay), "loop_busy": state.busy,
         "row_count": state.rows.len(), "functions": functions})
+}
+
+#[cfg(test)]
+mod tests {
+    use heapsight_report::paint::Paint;
+    use insta::assert_snapshot;
+
+    use super::*;
+    use crate::args::capture::LiveSort;
+
+    #[test]
+    fn a_refresh_without_a_terminal() {
+        let state = view::tests::state();
+        let style = Style { width: 100, paint: Paint::default() };
+        let nothing = State::new("process 4711".to_owned(), LiveSort::Own);
+        let table = table(&state, 2);
+        let json = serde_json::to_string_pretty(&answer(&state, Some(1))).unwrap();
+        let forms = [text(&state, 30, style), text(&nothing, 30, style), table.csv(), table.markdown(), json];
+        assert_snapshot!(forms.join("\n"));
+    }
 }

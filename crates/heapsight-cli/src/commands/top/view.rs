@@ -159,7 +159,7 @@ fn right(text: &str, width: usize) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::time::Duration;
 
     use heapsight_capture::inspector::{EventLoop, IsolateMemory, Space};
@@ -217,7 +217,8 @@ mod tests {
         }
     }
 
-    fn state() -> State {
+    /// A program of which two refreshes were seen.
+    pub(in super::super) fn state() -> State {
         let mut state = State::new("process 4711, Node.js 22.23.3, main thread".to_owned(), LiveSort::Own);
         state.see(sight(1, &[("tick;handle;Session", 40), ("tick;handle;parse\u{1b}[31m", 10), ("tick", 1)]));
         state.see(sight(2, &[("tick;handle;Session", 41), ("tick;handle;parse\u{1b}[31m", 90), ("tick", 1)]));

@@ -1,0 +1,15 @@
+// With Vitest.
+
+import { expectNoGrowth } from 'heapsight';
+import { expect, test } from 'vitest';
+import { Store } from './store.cjs';
+
+test('sessions that are closed are gone', async () => {
+  const store = new Store();
+  await expectNoGrowth(() => store.close(store.open()));
+});
+
+test('sessions that stay are found', async () => {
+  const store = new Store();
+  await expect(expectNoGrowth(() => store.open())).rejects.toThrow(/allocated in open \(.*store\.cjs:/);
+});
