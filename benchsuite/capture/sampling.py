@@ -1,50 +1,26 @@
 #!/usr/bin/env python3
-"""Measures what sampling costs a busy server: requests a second with `heapsight sample` attached and without, in turns.
+"""Measures what sampling costs a busy server: processor time a request, with and without it, in turns of a fraction of a second.
 
-The server (server.cjs) allocates in each request. One server serves all turns, so that only the sampling differs; a
-turn with and one without follow each other, and the median of the ratios of such pairs is what counts: machines drift.
-The server with all its threads has one core, the load and Heapsight the others, so that work which V8 does on other
+The server (server.cjs) allocates in each request, and answers as many as it can (load.cjs). It switches sampling on and off
+by the calls that `heapsight sample` makes, which lets turns be short: machines drift, and what is compared must stand side
+by side. A turn with and one without follow each other, which of them is first changes, and the median of the ratios of such
+pairs is what counts. The server with all its threads has one core, the load the others, so that work which V8 does on other
 threads is counted, too. How sure the median is comes from drawing the pairs again and again (bootstrap).
 
-usage: sampling.py [--pairs 15] [--seconds 4] [--interval 512KiB] [--objects 50000] [--connections 4] [--name NAME]
+usage: sampling.py [--pairs 400] [--milliseconds 250] [--interval 512KiB] [--objects 50000] [--connections 8] [--name NAME]
 """
 
 import argparse
-import http.client
 import json
 import os
-import pathlib
 import random
 import statistics
 import subprocess
-import sys
-import tempfile
-import threading
 import time
 
 from capture import HEAPSIGHT, HERE, Server, text_of
 
-
-def throughput(server, connections, seconds):
-    """Requests a second over so long."""
-    counts = [0] * connections
-    end = time.monotonic() + seconds
-
-    def work(at):
-        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
-        while time.monotonic() < end:
-            connection.request("GET", "/")
-            connection.getresponse().read()
-            counts[at] += 1
-        connection.close()
-
-    threads = [threading.Thread(target=work, args=(at,)) for at in range(connections)]
-    begun = time.monotonic()
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return sum(counts) / (time.monotonic() - begun)
+UNITS = {"KiB": 1 << 10, "MiB": 1 << 20}
 
 
 def pin(server):
@@ -64,64 +40,63 @@ def interval(values):
     return medians[100], medians[-100]
 
 
-def cpu_seconds(pid):
-    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(") ", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def turn(server, args, work, sampled):
-    sampler = None
-    if sampled:
-        out = pathlib.Path(work) / "profile.heapprofile"
-        command = [HEAPSIGHT, "sample", str(server.process.pid), "--interval", args.interval]
-        command += ["--duration", f"{args.seconds + 60}s", "-o", out, "--force", "--quiet"]
-        sampler = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-        time.sleep(1.5)
-    else:
-        time.sleep(1.5)
-    before = cpu_seconds(server.process.pid)
-    rate = throughput(server, args.connections, args.seconds)
-    cpu = cpu_seconds(server.process.pid) - before
-    if sampler:
-        if sampler.poll() is not None:
-            sys.exit(f"heapsight sample has ended: {sampler.stderr.read()}")
-        sampler.terminate()
-        if sampler.wait(timeout=60) != 0:
-            sys.exit(f"heapsight sample failed: {sampler.stderr.read()}")
-    return {"requests_per_second": rate, "cpu_us_per_request": cpu / (rate * args.seconds) * 1e6}
+def bytes_of(text):
+    for unit, factor in UNITS.items():
+        if text.endswith(unit):
+            return int(text[: -len(unit)]) * factor
+    return int(text)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pairs", type=int, default=15)
-    parser.add_argument("--seconds", type=float, default=4)
+    parser.add_argument("--pairs", type=int, default=400)
+    parser.add_argument("--milliseconds", type=int, default=250)
     parser.add_argument("--interval", default="512KiB")
     parser.add_argument("--objects", type=int, default=50_000)
-    parser.add_argument("--connections", type=int, default=4)
+    parser.add_argument("--connections", type=int, default=8)
     parser.add_argument("--node", default="node")
     parser.add_argument("--name")
     args = parser.parse_args()
+    sampled = bytes_of(args.interval)
     pairs = []
-    with tempfile.TemporaryDirectory() as work, Server(args.node, args.objects) as server:
-        throughput(server, args.connections, args.seconds)
+    with Server(args.node, args.objects) as server:
         pin(server)
-        for at in range(args.pairs):
-            # Which comes first changes from pair to pair.
-            order = [True, False] if at % 2 else [False, True]
-            pair = {sampled: turn(server, args, work, sampled) for sampled in order}
-            pairs.append({"without": pair[False], "with": pair[True]})
-            print(json.dumps(pairs[-1]), flush=True)
+        command = [args.node, HERE / "load.cjs", str(server.port), str(args.connections)]
+        load = subprocess.Popen(command, stdin=subprocess.PIPE)
+        try:
+            time.sleep(3)
 
-    def change(key):
-        changes = [(pair["with"][key] / pair["without"][key] - 1) * 100 for pair in pairs]
-        low, high = interval(changes)
-        return f"{statistics.median(changes):+.1f} % (95 % sure: {low:+.1f} to {high:+.1f} %)"
+            def turn(following):
+                """Lets the turn that runs last, ends it and begins the following one; gives what it was."""
+                time.sleep(args.milliseconds / 1000)
+                return json.loads(server.get(f"/slice?interval={following}"))
 
-    without = statistics.median(pair["without"]["requests_per_second"] for pair in pairs)
+            json.loads(server.get("/slice?interval=0"))
+            # Off, on; on, off; and so on: each pair has one of each, and its first is as often the one as the other.
+            turns = [0 if (at % 4) in (0, 3) else sampled for at in range(2 * args.pairs)] + [0]
+            measured = []
+            for following in turns[1:]:
+                measured.append(turn(following))
+            for at in range(args.pairs):
+                two = list(zip(turns[2 * at : 2 * at + 2], measured[2 * at : 2 * at + 2]))
+                pair = {("with" if mode else "without"): run for mode, run in two}
+                if all(run["requests"] > 0 for run in pair.values()):
+                    pairs.append(pair)
+        finally:
+            load.stdin.close()
+            load.wait(timeout=60)
+
+    def cost(run):
+        return run["cpu_us"] / run["requests"]
+
+    changes = [(cost(pair["with"]) / cost(pair["without"]) - 1) * 100 for pair in pairs]
+    low, high = interval(changes)
+    without = statistics.median(cost(pair["without"]) for pair in pairs)
     text = (
-        f"Sampling every {args.interval}, median of {args.pairs} pairs of turns: requests a second "
-        f"{change('requests_per_second')}, processor time a request {change('cpu_us_per_request')}. Without sampling "
-        f"{without:,.0f} requests a second, each of which makes 200 objects and as many strings.\n"
+        f"Sampling every {args.interval}, median of {len(pairs)} pairs of turns of {args.milliseconds} ms: processor time a "
+        f"request {statistics.median(changes):+.2f} % (95 % sure: {low:+.2f} to {high:+.2f} %), which is what a server that is "
+        f"busy loses of its throughput. Without sampling {without:,.1f} us a request, each of which makes 200 objects and as "
+        f"many strings.\n"
     )
     print(text)
     if args.name:
@@ -129,7 +104,7 @@ def main():
         folder.mkdir(parents=True, exist_ok=True)
         node, version = text_of([args.node, "--version"]), text_of([str(HEAPSIGHT), "--version"])
         (folder / "README.md").write_text(f"# {args.name}\n\nNode.js {node}, {version}, {os.cpu_count()} cores.\n\n{text}")
-        (folder / "raw.json").write_text(json.dumps(pairs, indent=1) + "\n")
+        (folder / "raw.json").write_text(json.dumps(pairs) + "\n")
 
 
 if __name__ == "__main__":
