@@ -148,6 +148,7 @@ struct Soak {
     watcher: Option<Process>,
     /// What watchers said, all of them.
     said: Arc<Mutex<Vec<Value>>>,
+    begun: Instant,
     dice: u64,
     faults: BTreeMap<&'static str, u32>,
 }
@@ -296,6 +297,7 @@ impl Soak {
             target: None,
             watcher: None,
             said: Arc::default(),
+            begun: Instant::now(),
             dice: seed | 1,
             faults: BTreeMap::new(),
         }
@@ -319,20 +321,20 @@ impl Soak {
 
     fn start_watcher(&mut self) {
         let pid = self.target.as_ref().unwrap().child.id().to_string();
-        let said = Arc::clone(&self.said);
+        let (said, begun) = (Arc::clone(&self.said), self.begun);
         let mut command = Command::new(env::current_exe().unwrap());
         command.args(["watcher", &pid]).arg(self.disk.captures()).arg(&self.jumps).arg(&self.hook.url);
         command.envs(self.store.environment());
         self.watcher =
             Some(Process::start(&mut command, &self.jumps.with_extension("watcher"), move |line| {
-                if let Ok(value) = serde_json::from_str(line) {
+                if let Ok(mut value) = serde_json::from_str::<Value>(line) {
+                    value["at"] = begun.elapsed().as_secs_f64().into();
                     said.lock().unwrap().push(value);
                 }
             }));
     }
 
     fn run(mut self, time: Duration) {
-        let begun = Instant::now();
         self.start_target();
         self.start_watcher();
         // Something is there before the first fault.
@@ -347,9 +349,11 @@ impl Soak {
             "network cut",
         ];
         let mut round = 0;
-        while begun.elapsed() < time {
+        while self.begun.elapsed() < time {
             let which = if round < names.len() { round } else { self.below(names.len() as u64) as usize };
             round += 1;
+            let at = self.begun.elapsed().as_secs_f64();
+            self.said.lock().unwrap().push(serde_json::json!({"fault": names[which], "at": at}));
             *self.faults.entry(names[which]).or_default() += 1;
             match which {
                 0 => {
@@ -392,15 +396,23 @@ impl Soak {
             self.check();
             self.both_live(names[which]);
         }
-        self.finish(begun.elapsed());
+        let elapsed = self.begun.elapsed();
+        self.finish(elapsed);
     }
 
-    /// What the target said last, and its status if it has ended: the last field of `/proc/PID/stat` is its exit code.
+    /// What is told of a failure: the target's status (the last field of `/proc/PID/stat` is its exit code), what it and
+    /// the watchers said last, and what the folder remembers.
     fn fate(&self) -> String {
         let pid = self.target.as_ref().map_or(0, |target| target.child.id());
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
         let said = fs::read_to_string(self.jumps.with_extension("target")).unwrap_or_default();
-        format!("{stat}\n{}", said.lines().rev().take(30).collect::<Vec<_>>().join("\n"))
+        let said: Vec<&str> = said.lines().rev().take(30).collect();
+        let events = self.said.lock().unwrap();
+        let events: Vec<String> = events.iter().rev().take(60).rev().map(Value::to_string).collect();
+        let state =
+            fs::read_to_string(self.disk.captures().join(".heapsight-watch.json")).unwrap_or_default();
+        let state = state.split("\"uploaded\"").next().unwrap_or_default();
+        format!("{stat}{}\n{}\n{state}", said.join("\n"), events.join("\n"))
     }
 
     /// Neither has ended but by our hand.
@@ -486,7 +498,10 @@ impl Soak {
         let left: Vec<_> = fs::read_dir(self.disk.captures()).unwrap().flatten().filter(partial).collect();
         assert!(left.is_empty(), "half files are left: {left:?}");
         until("the target has no child", || children(pid) == 0);
-        until("the target's inspector is closed", || sockets::listening(pid).is_ok_and(|all| all.is_empty()));
+        let closed = || sockets::listening(pid).is_ok_and(|all| all.is_empty());
+        if !happens(closed) {
+            panic!("the target's inspector is still open at {:?}: {}", sockets::listening(pid), self.fate());
+        }
         let status = process::Status::read(pid).unwrap();
         assert!(status.is_current() && !status.is_stopped(), "the target goes on");
         let said = self.said.lock().unwrap();
@@ -531,12 +546,20 @@ fn whole(path: &Path) -> Result<u64, String> {
     Ok(bytes.len() as u64)
 }
 
-fn until(what: &str, mut condition: impl FnMut() -> bool) {
+fn until(what: &str, condition: impl FnMut() -> bool) {
+    assert!(happens(condition), "it did not happen that {what}");
+}
+
+/// Waits for it, but not for ever.
+fn happens(mut condition: impl FnMut() -> bool) -> bool {
     let deadline = Instant::now() + Duration::from_secs(40);
     while !condition() {
-        assert!(Instant::now() < deadline, "it did not happen that {what}");
+        if Instant::now() >= deadline {
+            return false;
+        }
         thread::sleep(Duration::from_millis(20));
     }
+    true
 }
 
 /// How many processes have this parent.

@@ -6,7 +6,8 @@
 //! answers there must say that it is that process (`process.pid`, in its own PID namespace).
 //!
 //! What was opened is closed when the [`Attachment`] is closed or dropped, also on errors and interruptions, and it is
-//! looked at whether the port is gone. Only one Heapsight at a time may do this to a process, or one would close the
+//! looked at whether the port is gone. Who is killed cannot do that: the next one does, which knows by a mark in the program
+//! (`Symbol.for('heapsight.opened')` of `process`) that it was not opened by its people. Only one Heapsight at a time may do this to a process, or one would close the
 //! other's; that is kept by the name of an abstract socket, which ends with its process however that ends.
 //!
 //! All programs that are not told otherwise open the same port, 9229. So nobody is told to open one that is taken, which
@@ -57,13 +58,18 @@ const PROBES: usize = 16;
 const ASKED: u32 = 20;
 
 /// Closes the inspector a moment after the evaluation has been answered, when nobody is connected any more.
-const CLOSE_SOON: &str = "(setTimeout(()=>process._debugEnd(),100),1)";
+const CLOSE_SOON: &str =
+    "(setTimeout(()=>{delete process[Symbol.for('heapsight.opened')];process._debugEnd()},100),1)";
 
 /// How long closing is waited for before it is asked for once more.
 const SOON: Duration = Duration::from_millis(1500);
 
 /// Closes it at once; the connection ends without an answer.
-const CLOSE_NOW: &str = "process._debugEnd()";
+const CLOSE_NOW: &str = "(delete process[Symbol.for('heapsight.opened')],process._debugEnd())";
+
+/// Which opening of the inspector was ours, by the path of its WebSocket, which no other has. Whoever is killed before it
+/// can close what it opened leaves that to the next one, which finds it here.
+const OURS: &str = "(process[Symbol.for('heapsight.opened')]??'')";
 
 /// How often a port that is taken is looked at.
 const TAKEN: Duration = Duration::from_millis(200);
@@ -223,7 +229,7 @@ fn attach_pid(pid: u32, options: &AttachOptions) -> Result<Attachment> {
         if options.adopt {
             return attach_opened(process, open.addr, at(open.addr), (lock, Workers::default()), options);
         }
-        return attach_process(process, at(open.addr), options);
+        return attach_open(process, open.addr, at(open.addr), lock, options);
     }
     if let Some(capability) = process.method(Method::Inspector).filter(|capability| !capability.works) {
         return Err(CaptureError::new(
@@ -263,7 +269,7 @@ fn attach_pid(pid: u32, options: &AttachOptions) -> Result<Attachment> {
         open(&process, &at, options)?
     };
     if !ours && !options.adopt {
-        return attach_process(process, at(listens), options);
+        return attach_open(process, listens, at(listens), lock, options);
     }
     let attachment = attach_opened(process, listens, at(listens), (lock, workers), options)?;
     if options.free_port { move_away(attachment, &at, options) } else { Ok(attachment) }
@@ -342,6 +348,8 @@ fn attach_opened(
         session.set_process(&process.status);
         let identity = session.identify(options.timeout).map_err(|error| blocked(error, pid))?;
         prove(&process.status, &identity, &session)?;
+        // A program that does not let itself be marked is attached to all the same.
+        let _ = session.evaluate(&mark(&session.endpoint().path), options.timeout);
         Ok((session, identity))
     };
     match begin() {
@@ -357,15 +365,41 @@ fn attach_opened(
     }
 }
 
-/// Attaches to an inspector of a process that is open and stays open.
-fn attach_process(process: Process, server: Server, options: &AttachOptions) -> Result<Attachment> {
+/// Attaches to an inspector of a process that is open already. It stays open, unless one of us opened it.
+fn attach_open(
+    process: Process,
+    listens: SocketAddr,
+    server: Server,
+    lock: Option<Name>,
+    options: &AttachOptions,
+) -> Result<Attachment> {
     let endpoint = Endpoint::choose(server, options.page.as_deref(), options.timeout)?;
     let mut session = Session::connect(endpoint, options.timeout)?;
     let pid = process.status.pid;
     session.set_process(&process.status);
     let identity = session.identify(options.timeout).map_err(|error| blocked(error, pid))?;
     prove(&process.status, &identity, &session)?;
-    Ok(Attachment { session, identity, process: Some(process), opened: None })
+    let is_process = identity.pid != 0;
+    let ours = is_process
+        && session.evaluate(OURS, options.timeout).is_ok_and(|path| path == session.endpoint().path.as_str());
+    // The right to it is kept only by who will close it: others do no harm to one that stays.
+    let opened = ours.then(|| Opened {
+        status: process.status.clone(),
+        listens,
+        server,
+        close_within: options.close_within,
+        lock,
+        workers: Workers::default(),
+    });
+    Ok(Attachment { session, identity, process: Some(process), opened })
+}
+
+/// Marks the inspector at a path as opened by us.
+fn mark(path: &str) -> String {
+    format!(
+        "(Object.defineProperty(process,Symbol.for('heapsight.opened'),{{value:{},configurable:true}}),1)",
+        json!(path)
+    )
 }
 
 fn blocked(error: CaptureError, pid: u32) -> CaptureError {

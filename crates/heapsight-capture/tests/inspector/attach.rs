@@ -81,6 +81,12 @@ fn an_inspector_that_is_open_is_used_and_stays_open() {
     for (major, options, script) in [
         (16, vec!["--inspect"], APP.to_owned()),
         (20, vec!["--inspect=127.0.0.1:0"], APP.to_owned()),
+        // One that was closed since was ours.
+        (
+            22,
+            vec!["--inspect=127.0.0.1:0"],
+            format!("process[Symbol.for('heapsight.opened')]='/before';{APP}"),
+        ),
         // At a port that no option tells.
         (24, vec![], format!("require('inspector').open(0,'127.0.0.1');{APP}")),
         // With servers of the program's own beside it.

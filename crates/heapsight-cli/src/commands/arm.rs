@@ -28,5 +28,6 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Answer, Failure> {
             table: None,
         },
     )?;
+    context.warn_of_secrets();
     Ok(Answer::Yes)
 }

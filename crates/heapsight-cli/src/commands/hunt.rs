@@ -79,6 +79,9 @@ pub(super) fn hunt(context: &Context, args: &Rounds) -> Result<Hunted, Failure> 
     let found = capture::watched(context, &stop, |monitor| work.go(&mut subject, &path, monitor))
         .map_err(|failure| subject.explained(failure))?;
     subject.taker.close()?;
+    if folder.is_none() {
+        context.warn_of_secrets();
+    }
     Ok(Hunted { _folder: folder, ..found })
 }
 

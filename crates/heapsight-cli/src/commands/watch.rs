@@ -19,7 +19,7 @@ use heapsight_upload::Environment;
 use heapsight_watch::{
     Control, Event, Host, Settings, SystemClock,
     config::{self, Wish, Wishes},
-    settings::Subject,
+    settings::{Action, Subject},
     units,
 };
 use serde_json::json;
@@ -50,6 +50,10 @@ pub(super) fn run(context: &Context, args: Args) -> Result<Answer, Failure> {
     }
     if settings.rules.is_empty() {
         context.note("no rules (--on): only the end of a process is kept as evidence");
+    }
+    let whole = |action: &Action| matches!(action, Action::Snapshot | Action::Timeline(_));
+    if settings.rules.iter().any(|rule| rule.actions.iter().any(whole)) {
+        context.warn_of_secrets();
     }
     let stop = capture::stop_on_signals()?;
     let poke = Arc::new(AtomicBool::new(false));

@@ -66,6 +66,17 @@ fn what_a_killed_watcher_opened_the_next_one_closes() {
     fourth.end();
     program.is_as_before();
     other.is_as_before();
+    // What it could not write down either is known to the program itself, and to any command.
+    let mut fifth = Watcher::start(&cli, &[&program.target()]);
+    fifth.await_event("attached");
+    fifth.kill();
+    assert_ne!(listening(program.pid()), before);
+    std::fs::remove_file(cli.path().join("captures/.heapsight-watch.json")).unwrap();
+    let mut sixth = Watcher::start(&cli, &[&program.target()]);
+    assert_eq!(sixth.await_event("attached")["opened"], true);
+    sixth.kill();
+    cli.snapshot(&program.target(), &[]);
+    program.is_as_before();
 }
 
 #[test]

@@ -3,7 +3,6 @@
 #![expect(clippy::unwrap_used, reason = "tests fail loudly")]
 
 #[path = "../capture/command.rs"]
-#[expect(dead_code, reason = "the tests of captures use more of it")]
 mod command;
 #[path = "../capture/programs.rs"]
 #[expect(dead_code, reason = "the tests of captures use more of it")]

@@ -13,7 +13,10 @@ use std::{
     fs::{self, File, OpenOptions},
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
-    sync::{Mutex, PoisonError},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -61,6 +64,8 @@ struct Opened {
 pub(super) struct Folder {
     path: PathBuf,
     state: Mutex<State>,
+    /// Something has changed that could not be written.
+    unwritten: AtomicBool,
     _lock: File,
 }
 
@@ -97,7 +102,7 @@ impl Folder {
             state.opened.clear();
         }
         (state.format, state.version, state.boot_id) = ("heapsight-watch".to_owned(), 1, boot_id());
-        let folder = Self { path, state: Mutex::new(state), _lock: lock };
+        let folder = Self { path, state: Mutex::new(state), unwritten: AtomicBool::new(false), _lock: lock };
         folder.clear_sides();
         let captures = folder.captures();
         let last = captures.last().map_or(0, |(number, _)| *number);
@@ -231,13 +236,25 @@ impl Folder {
         }
     }
 
-    /// Changes what is remembered. That it cannot be written (a full disk) is no reason to stop.
+    /// Changes what is remembered. That it cannot be written (a full disk) is no reason to stop; see [`Folder::catch_up`].
     fn change(&self, change: impl FnOnce(&mut State)) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         change(&mut state);
-        if let Ok(bytes) = serde_json::to_vec(&*state) {
-            let _ = replace(&self.path.join(STATE), &bytes);
+        self.write(&state);
+    }
+
+    /// Writes what could not be written before.
+    pub(super) fn catch_up(&self) {
+        if self.unwritten.load(Ordering::Relaxed) {
+            self.write(&self.state.lock().unwrap_or_else(PoisonError::into_inner));
         }
+    }
+
+    /// With the state locked, so that what is older never replaces what is newer.
+    fn write(&self, state: &State) {
+        let written =
+            serde_json::to_vec(state).is_ok_and(|bytes| replace(&self.path.join(STATE), &bytes).is_ok());
+        self.unwritten.store(!written, Ordering::Relaxed);
     }
 }
 
@@ -298,6 +315,22 @@ mod tests {
         assert!(second.name(wall, 7, "x").to_str().unwrap().contains("watch-000002-"));
         drop(second);
         assert_eq!(Folder::open(&path).unwrap().opened(), []);
+    }
+
+    #[test]
+    fn what_could_not_be_written_is_written_later() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = Folder::open(dir.path()).unwrap();
+        let state = dir.path().join(STATE);
+        fs::remove_file(&state).unwrap();
+        // As on a full disk, nothing takes its place.
+        fs::create_dir_all(state.join("in the way")).unwrap();
+        folder.opening(Id { pid: 7, start_time: 9 });
+        folder.catch_up();
+        assert!(state.is_dir());
+        fs::remove_dir_all(&state).unwrap();
+        folder.catch_up();
+        assert_eq!(read(&state).unwrap().opened, [Opened { pid: 7, start_time: 9 }]);
     }
 
     #[test]

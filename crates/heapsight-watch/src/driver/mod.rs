@@ -267,6 +267,7 @@ impl Driver<'_> {
                 let orders = self.recorder.trim();
                 self.carry_out(orders);
             }
+            self.shared.folder.catch_up();
             let orders = self.recorder.tick(now);
             self.carry_out(orders);
             self.reap();

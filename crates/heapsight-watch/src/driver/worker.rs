@@ -308,6 +308,9 @@ impl Work {
         };
         if settled {
             folder.closed(self.id);
+        } else if opened {
+            // Somebody else's who was killed: it is ours now.
+            folder.opening(self.id);
         }
         identity?;
         let profile = if self.shared.settings.profile_every.is_some() {
