@@ -24,8 +24,27 @@ pub(super) struct Span {
     pub(super) is_main: bool,
 }
 
+/// A part of the main arena that is elsewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Piece {
+    pub(super) start: u64,
+    pub(super) end: u64,
+    /// Bytes in use; not all of them need be resident.
+    pub(super) used: u64,
+    /// Resident bytes of it.
+    pub(super) resident: u64,
+}
+
+/// How large a piece is at least: the allocator takes so much more than it needs (`M_TOP_PAD`), older ones 1 MiB in all.
+const PIECE: u64 = 128 << 10;
+
 /// Bits of a size that are no size: previous in use, mapped, not of the main arena.
 const IN_USE: u64 = 1;
+/// How large a span of a thread's arena may become, and how it is aligned (`HEAP_MAX_SIZE` on machines of 64 bits).
+pub(super) const HEAP: u64 = 64 << 20;
+
+/// Of the system. Where pages are larger nothing is found between them.
+const PAGE: u64 = 4096;
 const MAPPED: u64 = 2;
 const NOT_MAIN: u64 = 4;
 /// No such bit: chunks with or without the mark.
@@ -60,6 +79,197 @@ pub(super) fn in_use(pid: u32, spans: &[Span]) -> Option<(u64, u64)> {
     }
     // Of what is not walked nothing can be said: it counts as in use.
     Some((main, others + rest.iter().map(|span| span.resident).sum::<u64>()))
+}
+
+/// Spans of threads' arenas that the kernel shows as one mapping with their neighbours: full ones that lie side by side, and
+/// what is mapped right below one. Each tells itself, by the record that it begins with.
+pub(super) fn merged(pid: u32, blocks: &[Span]) -> Vec<Span> {
+    let (Ok(memory), Ok(pagemap)) =
+        (File::open(procfs::path(pid, "mem")), File::open(procfs::path(pid, "pagemap")))
+    else {
+        return Vec::new();
+    };
+    let read = |buffer: &mut [u8], at: u64| memory.read_at(buffer, at);
+    let mut all = Vec::new();
+    for block in blocks.iter().filter(|block| block.resident > 0) {
+        let found = merged_in(&read, block);
+        if let Some(resident) =
+            Some(&found).filter(|f| !f.is_empty()).and_then(|_| Resident::of(&pagemap, block))
+        {
+            all.extend(
+                found.into_iter().map(|span| Span { resident: resident.bytes(span.start, span.end), ..span }),
+            );
+        }
+    }
+    all
+}
+
+fn merged_in(read: &dyn Fn(&mut [u8], u64) -> io::Result<usize>, block: &Span) -> Vec<Span> {
+    let mut at = block.start.next_multiple_of(HEAP);
+    let mut spans = Vec::new();
+    while at < block.end {
+        if let Some(end) = record(read, at).filter(|end| *end <= block.end) {
+            spans.push(Span { start: at, end, resident: 0, is_main: false });
+        }
+        at += HEAP;
+    }
+    spans
+}
+
+/// The end of the span that begins here, from its record: its arena, the span before it, its size, the size that it had
+/// at most (`heap_info`).
+fn record(read: &dyn Fn(&mut [u8], u64) -> io::Result<usize>, at: u64) -> Option<u64> {
+    let mut record = [0; 32];
+    if read(&mut record, at).ok()? < record.len() {
+        return None;
+    }
+    let word = |from: usize| u64::from_le_bytes(record[from..from + 8].try_into().unwrap_or_default());
+    let (arena, before, size, most) = (word(0), word(8), word(16), word(24));
+    let is_size = |size: u64| size > 0 && size <= HEAP && size.is_multiple_of(PAGE);
+    // The arena's own record stands in its first span, right behind the one of the span.
+    let is_arena = arena > HEAP && arena.is_multiple_of(ALIGNMENT) && (0x20..PAGE).contains(&(arena % HEAP));
+    (is_arena && before.is_multiple_of(HEAP) && is_size(size) && is_size(most) && size <= most)
+        .then(|| at + size)
+}
+
+/// The pieces of the main arena among other mappings; empty where it could grow in its own place, or where nothing can be
+/// said. Reads one page in each of those that nobody knows, and what is in the pieces.
+pub(super) fn pieces(pid: u32, main: Option<&Span>, others: &[Span]) -> Vec<Piece> {
+    let (Ok(memory), Ok(pagemap)) =
+        (File::open(procfs::path(pid, "mem")), File::open(procfs::path(pid, "pagemap")))
+    else {
+        return Vec::new();
+    };
+    let read = |buffer: &mut [u8], at: u64| memory.read_at(buffer, at);
+    if main.is_none_or(|main| !is_closed(&read, main)) {
+        return Vec::new();
+    }
+    let mut all = Vec::new();
+    for span in others.iter().filter(|span| span.resident >= PIECE / 4) {
+        let Some(resident) = Resident::of(&pagemap, span) else { continue };
+        let mut found = pieces_of(&read, span, &|page| resident.has(page));
+        found.iter_mut().for_each(|piece| piece.resident = resident.bytes(piece.start, piece.end));
+        all.append(&mut found);
+    }
+    all
+}
+
+/// Whether a span ends with the post that is set where an arena goes on elsewhere.
+fn is_closed(read: &dyn Fn(&mut [u8], u64) -> io::Result<usize>, span: &Span) -> bool {
+    let mut post = [0; 2 * ALIGNMENT as usize];
+    let at = span.end.saturating_sub(2 * ALIGNMENT);
+    let Ok(length) = read(&mut post, at) else { return false };
+    let size = |from: usize| {
+        post.get(from..from + 8).map(|word| u64::from_le_bytes(word.try_into().unwrap_or_default()))
+    };
+    let is_post = |from| size(from).is_some_and(|size| size & !IN_USE == ALIGNMENT);
+    length == post.len() && is_post(8) && is_post(24)
+}
+
+/// Pieces in one mapping. Chunks that are mappings of their own say how long they are; of what else is there, every page
+/// may be the beginning of a piece.
+fn pieces_of(
+    read: &dyn Fn(&mut [u8], u64) -> io::Result<usize>,
+    span: &Span,
+    is_resident: &dyn Fn(u64) -> bool,
+) -> Vec<Piece> {
+    let mut pieces = Vec::new();
+    let mut at = span.start;
+    while at < span.end {
+        let mut header = [0; 16];
+        let known = is_resident(at) && read(&mut header, at).is_ok_and(|length| length == header.len());
+        let [_, size] = [0, 8].map(|from| {
+            header
+                .get(from..from + 8)
+                .map_or(0, |word| u64::from_le_bytes(word.try_into().unwrap_or_default()))
+        });
+        let length = size & !(ALIGNMENT - 1);
+        let fits = at.checked_add(length).is_some_and(|end| end <= span.end);
+        if known && size & (ALIGNMENT - 1) == MAPPED && length >= PAGE && length.is_multiple_of(PAGE) && fits
+        {
+            at += length;
+            continue;
+        }
+        if known
+            && size & (ALIGNMENT - 1) == IN_USE
+            && fits
+            && let Some((end, used)) = walk_piece(read, at, span.end)
+        {
+            pieces.push(Piece { start: at, end, used, resident: 0 });
+            at = end;
+            continue;
+        }
+        at += PAGE;
+    }
+    pieces
+}
+
+/// Follows the chunks of a piece, and of those that follow it at once; gives their end and what is in use. One ends with a
+/// post, or with the arena's top, behind which a page begins that is none of its.
+fn walk_piece(
+    read: &dyn Fn(&mut [u8], u64) -> io::Result<usize>,
+    start: u64,
+    limit: u64,
+) -> Option<(u64, u64)> {
+    let mut window = Window { read, bytes: Vec::new(), start: 0 };
+    let (mut at, mut used, mut last) = (start, 0u64, 0u64);
+    while at < limit {
+        let size = window.word(at + 8)?;
+        let length = size & !(ALIGNMENT - 1);
+        let is_own =
+            size & (NOT_MAIN | MAPPED | 8) == 0 && at.checked_add(length).is_some_and(|next| next <= limit);
+        if is_own && length == ALIGNMENT {
+            let second = window.word(at + ALIGNMENT + 8)?;
+            at += 2 * ALIGNMENT;
+            if second & !IN_USE != ALIGNMENT || !at.is_multiple_of(PAGE) {
+                return None;
+            }
+            used += if size & IN_USE == 0 { 0 } else { last };
+            last = 0;
+            continue;
+        }
+        if !is_own || length < 2 * ALIGNMENT {
+            if !at.is_multiple_of(PAGE) {
+                return None;
+            }
+            // What came last was a post, or the top, which is free.
+            break;
+        }
+        if size & IN_USE != 0 {
+            used += last;
+        }
+        last = length;
+        at += length;
+    }
+    (at - start >= PIECE).then_some((at, used))
+}
+
+/// Which pages of a mapping are resident.
+struct Resident {
+    start: u64,
+    pages: Vec<bool>,
+}
+
+impl Resident {
+    fn of(pagemap: &File, span: &Span) -> Option<Self> {
+        const PRESENT: u8 = 0x80;
+        let pages = usize::try_from(span.end.checked_sub(span.start)? / PAGE).ok()?;
+        let mut entries = vec![0; pages.checked_mul(8)?];
+        pagemap.read_exact_at(&mut entries, span.start / PAGE * 8).ok()?;
+        Some(Self {
+            start: span.start,
+            pages: entries.chunks_exact(8).map(|entry| entry[7] & PRESENT != 0).collect(),
+        })
+    }
+
+    fn has(&self, address: u64) -> bool {
+        let page = address.checked_sub(self.start).and_then(|offset| usize::try_from(offset / PAGE).ok());
+        page.and_then(|page| self.pages.get(page)).is_some_and(|present| *present)
+    }
+
+    fn bytes(&self, start: u64, end: u64) -> u64 {
+        (start..end).step_by(PAGE as usize).filter(|&page| self.has(page)).count() as u64 * PAGE
+    }
 }
 
 /// Bytes in use of one span.
@@ -205,6 +415,81 @@ mod tests {
             bytes.extend(IN_USE.to_le_bytes());
             assert_eq!(used(&bytes, false), Some(expected));
         }
+    }
+
+    /// A mapping in which pages are found.
+    fn found(bytes: &[u8]) -> Vec<(u64, u64, u64)> {
+        let read = |buffer: &mut [u8], at: u64| {
+            let from = &bytes[((at - BASE) as usize).min(bytes.len())..];
+            let length = from.len().min(buffer.len());
+            buffer[..length].copy_from_slice(&from[..length]);
+            Ok(length)
+        };
+        let end = BASE + bytes.len() as u64;
+        let span = Span { start: BASE, end, resident: end - BASE, is_main: false };
+        let pieces = pieces_of(&read, &span, &|_| true);
+        pieces.into_iter().map(|piece| (piece.start - BASE, piece.end - BASE, piece.used)).collect()
+    }
+
+    #[test]
+    fn spans_that_lie_side_by_side_are_told_apart() {
+        let records = |arena: u64, before: u64, size: u64| {
+            let mut bytes = Vec::new();
+            [arena, before, size, size].iter().for_each(|word| bytes.extend(word.to_le_bytes()));
+            bytes
+        };
+        let at = 5 * HEAP;
+        let whole = [records(at + 0x30, 0, HEAP), records(at + 0x30, at, 0x21000), records(7, 8, 9)];
+        let read = |buffer: &mut [u8], from: u64| {
+            let record = whole.get(((from - at) / HEAP) as usize).filter(|_| from.is_multiple_of(HEAP));
+            let record = record.map_or(&[][..], |record| record);
+            buffer[..record.len()].copy_from_slice(record);
+            Ok(record.len())
+        };
+        let block = Span { start: at - 0x5000, end: at + 3 * HEAP, resident: 1, is_main: false };
+        let spans: Vec<(u64, u64)> =
+            merged_in(&read, &block).iter().map(|span| (span.start, span.end)).collect();
+        assert_eq!(spans, [(at, at + HEAP), (at + HEAP, at + HEAP + 0x21000)]);
+        // What it says does not fit in.
+        let short = Span { end: at + HEAP / 2, ..block };
+        assert_eq!(merged_in(&read, &short).len(), 0);
+    }
+
+    #[test]
+    fn pieces_of_the_main_arena_are_found_among_blocks() {
+        let block = |pages: usize| {
+            let mut bytes = vec![0xff; pages * PAGE as usize];
+            bytes[..16].fill(0);
+            bytes[8..16].copy_from_slice(&(pages as u64 * PAGE | MAPPED).to_le_bytes());
+            bytes
+        };
+        let post = |in_use: bool| {
+            let mut bytes = vec![0; 32];
+            bytes[8..16].copy_from_slice(&(ALIGNMENT | u64::from(in_use)).to_le_bytes());
+            bytes[24..].copy_from_slice(&(ALIGNMENT | IN_USE).to_le_bytes());
+            bytes
+        };
+        // The newest, which has the top; a block; something else; two older ones, which end with a post; a block.
+        let mut bytes =
+            arena(0, 0, &[(0x10_0000, false), (0x4_0000, true), (0x2_0000, false), (0xa_0000, true)]);
+        let first = bytes.len() as u64;
+        bytes.extend(block(80));
+        bytes.extend([7; 3 * PAGE as usize]);
+        let second = bytes.len() as u64;
+        let mut older = arena(0, 0, &[(0x8_0000, false), (0x8_0000, true), (0x1_0000 - 32, false)]);
+        older.extend(post(true));
+        bytes.extend(&older);
+        bytes.extend(&older);
+        let end = bytes.len() as u64;
+        bytes.extend(block(40));
+        let expected = [(0, first, 0x12_0000), (second, end, 2 * (0x9_0000 - 32))];
+        assert_eq!(found(&bytes), expected);
+        // What is smaller, or does not end with a page, is none.
+        assert_eq!(found(&arena(0, 0, &[(0x1_0000, false), (0x0_f000, true)])), []);
+        let mut odd = arena(0, 0, &[(0x10_0000, false), (0x100, true)]);
+        odd.resize(0x10_1000, 0);
+        assert_eq!(found(&odd), []);
+        assert_eq!(found(&[0; 0x4000]), []);
     }
 
     #[test]

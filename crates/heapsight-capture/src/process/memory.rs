@@ -39,6 +39,15 @@ pub struct Memory {
     pub extra_arenas_free: Option<u64>,
 }
 
+impl Memory {
+    /// What looked like large blocks is of arenas.
+    fn move_to_arenas(&mut self, bytes: u64) {
+        let bytes = bytes.min(self.large_blocks);
+        self.large_blocks -= bytes;
+        self.arenas += bytes;
+    }
+}
+
 /// What a mapping is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Part {
@@ -80,8 +89,16 @@ pub fn memory(pid: u32, runtime: &Runtime) -> Result<Memory> {
     let text = procfs::text(pid, "smaps")?;
     let by_alignment = runtime.kind == Kind::Node && runtime.major().is_some_and(|major| major < 18);
     let mappings = mappings(&text);
-    let (mut memory, arenas) = parts(&mappings, by_alignment);
+    let (mut memory, mut arenas, blocks) = parts(&mappings, by_alignment);
+    let merged = arenas::merged(pid, &blocks);
+    memory.extra_arenas += u32::try_from(merged.len()).unwrap_or(u32::MAX);
+    memory.move_to_arenas(merged.iter().map(|span| span.resident).sum());
+    arenas.extend(merged);
     if let Some((main, others)) = arenas::in_use(pid, &arenas) {
+        let main_span = arenas.iter().find(|span| span.is_main);
+        let pieces = arenas::pieces(pid, main_span, &blocks);
+        memory.move_to_arenas(pieces.iter().map(|piece| piece.resident).sum());
+        let main = main + pieces.iter().map(|piece| piece.used.min(piece.resident)).sum::<u64>();
         memory.arenas_in_use = Some(main + others);
         let resident: u64 = arenas.iter().filter(|span| !span.is_main).map(|span| span.resident).sum();
         memory.extra_arenas_free = Some(resident.saturating_sub(others));
@@ -137,10 +154,10 @@ fn heading(line: &str) -> Option<Mapping> {
     })
 }
 
-/// Sorts mappings into parts; also gives where the arenas are.
-fn parts(mappings: &[Mapping], by_alignment: bool) -> (Memory, Vec<arenas::Span>) {
+/// Sorts mappings into parts; also gives where the arenas are, and the large blocks.
+fn parts(mappings: &[Mapping], by_alignment: bool) -> (Memory, Vec<arenas::Span>, Vec<arenas::Span>) {
     let mut memory = Memory::default();
-    let mut spans = Vec::new();
+    let (mut spans, mut blocks) = (Vec::new(), Vec::new());
     for (at, mapping) in mappings.iter().enumerate() {
         let before = at.checked_sub(1).and_then(|at| mappings.get(at));
         let part = part(mapping, before, mappings.get(at + 1), by_alignment);
@@ -160,21 +177,23 @@ fn parts(mappings: &[Mapping], by_alignment: bool) -> (Memory, Vec<arenas::Span>
             Part::Arena => memory.extra_arenas += 1,
             _ => {}
         }
-        if matches!(part, Part::MainArena | Part::Arena) {
-            spans.push(arenas::Span {
-                start: mapping.start,
-                end: mapping.end,
-                resident: mapping.rss,
-                is_main: part == Part::MainArena,
-            });
+        let span = arenas::Span {
+            start: mapping.start,
+            end: mapping.end,
+            resident: mapping.rss,
+            is_main: part == Part::MainArena,
+        };
+        match part {
+            Part::MainArena | Part::Arena => spans.push(span),
+            Part::Large if mapping.rights[..2] == *b"rw" => blocks.push(span),
+            _ => {}
         }
     }
-    (memory, spans)
+    (memory, spans, blocks)
 }
 
 fn part(mapping: &Mapping, before: Option<&Mapping>, after: Option<&Mapping>, by_alignment: bool) -> Part {
-    /// `HEAP_MAX_SIZE` of glibc on machines of 64 bits.
-    const ARENA: u64 = 64 << 20;
+    use arenas::HEAP as ARENA;
     match mapping.path.as_str() {
         "[heap]" => return Part::MainArena,
         "[stack]" => return Part::Stack,
@@ -252,7 +271,7 @@ rubbish
 
     #[test]
     fn every_mapping_is_one_part() {
-        let (memory, spans) = parts(&mappings(SMAPS), false);
+        let (memory, spans, blocks) = parts(&mappings(SMAPS), false);
         let kib = |n: u64| n / 1024;
         assert_eq!(kib(memory.js_heap), 2016);
         assert_eq!(kib(memory.code), 84);
@@ -260,7 +279,7 @@ rubbish
         assert_eq!((kib(memory.stacks), memory.stack_count), (82, 2));
         assert_eq!(kib(memory.large_blocks), 9000);
         assert_eq!((kib(memory.files), kib(memory.shared), kib(memory.swapped)), (404, 4, 12));
-        assert_eq!(spans.len(), 2);
+        assert_eq!((spans.len(), blocks.len()), (2, 1));
         let sum = memory.js_heap
             + memory.code
             + memory.arenas
