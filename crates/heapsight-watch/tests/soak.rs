@@ -499,9 +499,9 @@ impl Soak {
         assert!(left.is_empty(), "half files are left: {left:?}");
         until("the target has no child", || children(pid) == 0);
         let closed = || sockets::listening(pid).is_ok_and(|all| all.is_empty());
-        if !happens(closed) {
-            panic!("the target's inspector is still open at {:?}: {}", sockets::listening(pid), self.fate());
-        }
+        let is_closed = happens(closed);
+        let open = sockets::listening(pid);
+        assert!(is_closed, "the target's inspector is still open at {open:?}: {}", self.fate());
         let status = process::Status::read(pid).unwrap();
         assert!(status.is_current() && !status.is_stopped(), "the target goes on");
         let said = self.said.lock().unwrap();

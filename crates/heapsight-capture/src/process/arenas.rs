@@ -148,7 +148,9 @@ pub(super) fn pieces(pid: u32, main: Option<&Span>, others: &[Span]) -> Vec<Piec
     for span in others.iter().filter(|span| span.resident >= PIECE / 4) {
         let Some(resident) = Resident::of(&pagemap, span) else { continue };
         let mut found = pieces_of(&read, span, &|page| resident.has(page));
-        found.iter_mut().for_each(|piece| piece.resident = resident.bytes(piece.start, piece.end));
+        for piece in &mut found {
+            piece.resident = resident.bytes(piece.start, piece.end);
+        }
         all.append(&mut found);
     }
     all
@@ -433,11 +435,8 @@ mod tests {
 
     #[test]
     fn spans_that_lie_side_by_side_are_told_apart() {
-        let records = |arena: u64, before: u64, size: u64| {
-            let mut bytes = Vec::new();
-            [arena, before, size, size].iter().for_each(|word| bytes.extend(word.to_le_bytes()));
-            bytes
-        };
+        let records =
+            |arena: u64, before: u64, size: u64| [arena, before, size, size].map(u64::to_le_bytes).concat();
         let at = 5 * HEAP;
         let whole = [records(at + 0x30, 0, HEAP), records(at + 0x30, at, 0x21000), records(7, 8, 9)];
         let read = |buffer: &mut [u8], from: u64| {
@@ -460,7 +459,7 @@ mod tests {
         let block = |pages: usize| {
             let mut bytes = vec![0xff; pages * PAGE as usize];
             bytes[..16].fill(0);
-            bytes[8..16].copy_from_slice(&(pages as u64 * PAGE | MAPPED).to_le_bytes());
+            bytes[8..16].copy_from_slice(&((pages as u64 * PAGE) | MAPPED).to_le_bytes());
             bytes
         };
         let post = |in_use: bool| {
