@@ -133,7 +133,7 @@ fn record(read: &dyn Fn(&mut [u8], u64) -> io::Result<usize>, at: u64) -> Option
 }
 
 /// The pieces of the main arena among other mappings; empty where it could grow in its own place, or where nothing can be
-/// said. Reads one page in each of those that nobody knows, and what is in the pieces.
+/// said. Reads the first words of each resident page that belongs to no block, and what is in the pieces.
 pub(super) fn pieces(pid: u32, main: Option<&Span>, others: &[Span]) -> Vec<Piece> {
     let (Ok(memory), Ok(pagemap)) =
         (File::open(procfs::path(pid, "mem")), File::open(procfs::path(pid, "pagemap")))
