@@ -106,7 +106,7 @@ impl Inheritable {
                     return;
                 };
                 // Without effect where there is no mark. A mapping that V8 has made and marked since stays inheritable,
-                // which costs later forks some time and nothing else.
+                // which costs later forks some time. Whoever tells V8's heap by the mark must know it by its address, too.
                 advise(range, DOFORK);
                 known.within(range, |marked| this.add(marked));
             })?;

@@ -87,7 +87,7 @@ impl Mapping {
 /// [`crate::Kind::Permission`] for a process of another user, [`crate::Kind::NotFound`].
 pub fn memory(pid: u32, runtime: &Runtime) -> Result<Memory> {
     let text = procfs::text(pid, "smaps")?;
-    let by_alignment = runtime.kind == Kind::Node && runtime.major().is_some_and(|major| major < 18);
+    let by_alignment = runtime.kind == Kind::Node;
     let mappings = mappings(&text);
     let (mut memory, mut arenas, blocks) = parts(&mappings, by_alignment);
     let merged = arenas::merged(pid, &blocks);
@@ -221,14 +221,15 @@ fn part(mapping: &Mapping, before: Option<&Mapping>, after: Option<&Mapping>, by
     if mapping.start.is_multiple_of(ARENA) && reserved.checked_sub(mapping.start) == Some(ARENA) {
         return Part::Arena;
     }
-    if by_alignment && runtime::is_page_of_old(mapping.start) {
+    let follows_file = before.is_some_and(|other| other.path.starts_with('/') && other.end == mapping.start);
+    if by_alignment && runtime::may_be_page(mapping.start) && !follows_file {
         return Part::Heap;
     }
     if mapping.grows || (touches(before, mapping.start) && (16 << 10..=16 << 20).contains(&size)) {
         return Part::Stack;
     }
     // The zeroed data of libraries is anonymous and follows their file.
-    if before.is_some_and(|other| other.path.starts_with('/') && other.end == mapping.start) {
+    if follows_file {
         return Part::File;
     }
     Part::Large
@@ -280,6 +281,10 @@ rubbish
         assert_eq!(kib(memory.large_blocks), 9000);
         assert_eq!((kib(memory.files), kib(memory.shared), kib(memory.swapped)), (404, 4, 12));
         assert_eq!((spans.len(), blocks.len()), (2, 1));
+        // A page of V8 that another process would inherit is one all the same, and known by its address.
+        let unmarked = SMAPS.replace("me dc ac sd", "me ac sd");
+        assert_eq!(kib(parts(&mappings(&unmarked), true).0.js_heap), 2016);
+        assert_eq!(kib(parts(&mappings(&unmarked), false).0.js_heap), 0);
         let sum = memory.js_heap
             + memory.code
             + memory.arenas
