@@ -148,6 +148,8 @@ struct Soak {
     watcher: Option<Process>,
     /// What watchers said, all of them.
     said: Arc<Mutex<Vec<Value>>>,
+    /// How much of it was said before the watcher of now was started.
+    heard: usize,
     begun: Instant,
     dice: u64,
     faults: BTreeMap<&'static str, u32>,
@@ -297,6 +299,7 @@ impl Soak {
             target: None,
             watcher: None,
             said: Arc::default(),
+            heard: 0,
             begun: Instant::now(),
             dice: seed | 1,
             faults: BTreeMap::new(),
@@ -322,6 +325,7 @@ impl Soak {
     fn start_watcher(&mut self) {
         let pid = self.target.as_ref().unwrap().child.id().to_string();
         let (said, begun) = (Arc::clone(&self.said), self.begun);
+        self.heard = said.lock().unwrap().len();
         let mut command = Command::new(env::current_exe().unwrap());
         command.args(["watcher", &pid]).arg(self.disk.captures()).arg(&self.jumps).arg(&self.hook.url);
         command.envs(self.store.environment());
@@ -362,6 +366,8 @@ impl Soak {
                     self.start_watcher();
                 }
                 1 => {
+                    // A watcher that was just started would find nobody of that name, and say so, as it should.
+                    self.await_watching();
                     self.target = None;
                     thread::sleep(Duration::from_millis(self.below(400)));
                     self.start_target();
@@ -423,6 +429,12 @@ impl Soak {
                 panic!("after {fault}: the {name} has ended, {status}: {errors}");
             }
         }
+    }
+
+    /// Waits until the watcher has found the target that it was started for.
+    fn await_watching(&self) {
+        let found = |event: &Value| event["event"] == "watching";
+        until("the watcher has found its target", || self.said.lock().unwrap()[self.heard..].iter().any(found));
     }
 
     /// Waits until a capture comes that was not there.
