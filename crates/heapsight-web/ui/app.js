@@ -5,7 +5,7 @@
 // @ts-check
 
 import { ask, listen, tell } from './api.js';
-import { el, fill } from './dom.js';
+import { el, fill, lines } from './dom.js';
 import { bytes, percent } from './format.js';
 import { comparison } from './views/comparison.js';
 import { containment } from './views/containment.js';
@@ -185,7 +185,7 @@ function failed(file) {
   view = null;
   fill(main, el('section.notice.wrong', null,
     el('h1', null, 'The file cannot be opened'),
-    el('p', null, file.what ?? ''),
+    el('p', null, lines(file.what ?? '')),
     file.hint ? el('p.hint', null, file.hint) : null,
     el('div.buttons', null,
       el('button.primary', { type: 'button', onclick: async () => {
@@ -203,6 +203,7 @@ function navigation(file, name) {
     href: href(one.id, {}, file?.id), 'aria-current': one.id === name ? 'page' : undefined,
   }, one.title)));
   tabs.hidden = list.length === 0;
+  tabs.querySelector('[aria-current]')?.scrollIntoView({ block: 'nearest', inline: 'center' });
   finder.hidden = !file || file.kind === 'profile';
 }
 

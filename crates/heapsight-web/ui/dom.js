@@ -1,5 +1,8 @@
-// Elements, made of names, attributes and text. Text is only ever the content of a text node.
+// Elements, made of names, attributes and text. Text is only ever the content of a text node, and what could not be seen of it
+// is written out; lines are kept in `pre` alone.
 // @ts-check
+
+import { visible } from './format.js';
 
 /** @typedef {string | number | Node | null | undefined | false} Child */
 /** @typedef {Record<string, string | number | boolean | undefined | ((event: any) => void)>} Attributes */
@@ -49,8 +52,13 @@ function set(element, attributes) {
 export function add(element, children) {
   for (const child of children.flat()) {
     if (child === null || child === undefined || child === false) continue;
-    element.append(child instanceof Node ? child : String(child));
+    element.append(child instanceof Node ? child : element instanceof HTMLPreElement ? String(child) : visible(String(child)));
   }
+}
+
+/** Lines of text below each other. @param {string} text @returns {Child[]} */
+export function lines(text) {
+  return text.trimEnd().split('\n').flatMap((line, at) => at > 0 ? [el('br'), line] : [line]);
 }
 
 /** Replaces what is in an element. @param {Element} element @param {...(Child | Child[])} children */

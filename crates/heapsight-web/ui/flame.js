@@ -2,16 +2,16 @@
 // @ts-check
 
 import { el, fill } from './dom.js';
-import { bytes, percent } from './format.js';
+import { estimate, percent, visible } from './format.js';
 import { shade } from './charts.js';
 
-/** @typedef {{name: string, url: string, line: number | null, package: string, depth: number, start: number, total: number, self: number}} Frame */
+/** @typedef {{name: string, url: string, line: number | null, package: string, depth: number, start: number, total: number, self: number, totalError: number | null, selfError: number | null}} Frame */
 
 const LEVEL = 20;
 
 /** @param {any[]} raw @returns {Frame[]} */
 export function frames(raw) {
-  return raw.map(([name, url, line, pkg, depth, start, total, self]) => ({ name, url, line, package: pkg, depth, start, total, self }));
+  return raw.map(([name, url, line, pkg, depth, start, total, self, totalError, selfError]) => ({ name, url, line, package: pkg, depth, start, total, self, totalError, selfError }));
 }
 
 /**
@@ -74,7 +74,7 @@ export function flame(all, options) {
         pen.beginPath();
         pen.rect(x, y, w - 3, h);
         pen.clip();
-        pen.fillText(frame.name, x + 4, y + h / 2 + 1);
+        pen.fillText(visible(frame.name), x + 4, y + h / 2 + 1);
         pen.restore();
       }
     }
@@ -93,7 +93,7 @@ export function flame(all, options) {
   /** @param {Frame | undefined} frame */
   function tell(frame) {
     if (!frame || !root) return;
-    fill(told, el('strong', null, frame.name), ` ${bytes(frame.total)} (${percent(frame.total, root.total)}), itself ${bytes(frame.self)} `, el('span.dim', null, frame.url ? `${frame.url}${frame.line ? `:${frame.line}` : ''}` : ''));
+    fill(told, el('strong', null, frame.name), ` ${estimate(frame.total, frame.totalError)} (${percent(frame.total, root.total)}), itself ${estimate(frame.self, frame.selfError)} `, el('span.dim', null, frame.url ? `${frame.url}${frame.line ? `:${frame.line}` : ''}` : ''));
   }
   /** @param {Frame | undefined} frame */
   function into(frame) {
@@ -145,6 +145,8 @@ export function flame(all, options) {
       if (!test) return null;
       // A frame below one that was found is part of it already.
       let sum = 0;
+      // Samples behind them: that many the error says.
+      let samples = 0;
       let end = -1;
       let number = 0;
       for (const frame of [...all].sort((a, b) => a.start - b.start || b.total - a.total)) {
@@ -152,10 +154,11 @@ export function flame(all, options) {
         number += 1;
         if (frame.start >= end) {
           sum += frame.total;
+          samples += frame.totalError === null ? NaN : frame.totalError ** -2;
           end = frame.start + frame.total;
         }
       }
-      return { number, size: sum };
+      return { number, size: sum, error: samples > 0 ? samples ** -0.5 : null };
     },
     reset: () => into(root),
     dispose: () => {

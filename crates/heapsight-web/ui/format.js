@@ -16,6 +16,54 @@ export function bytes(n) {
   return `${value.toFixed(1)} ${UNITS[unit]}`;
 }
 
+/**
+ * Bytes that were estimated: as many digits as their relative standard error lets stand, two for 10 %, and one beyond a
+ * third. Without an error like `bytes`.
+ * @param {number} n @param {number | null | undefined} error @returns {string}
+ */
+export function estimate(n, error) {
+  if (error === null || error === undefined || error < 0.003 || n <= 0) return bytes(n);
+  const digits = error >= 0.3 ? 1 : error >= 0.03 ? 2 : 3;
+  let value = n;
+  let unit = 0;
+  while (value >= 1024 && unit < UNITS.length) {
+    value /= 1024;
+    unit += 1;
+  }
+  const whole = value >= 1 ? Math.floor(Math.log10(value)) + 1 : 0;
+  const step = 10 ** (whole - digits);
+  return `${(Math.round(value / step) * step).toFixed(Math.max(0, digits - whole))} ${unit === 0 ? 'B' : UNITS[unit - 1]}`;
+}
+
+/** A relative standard error: `±25 %`; nothing if it is not known. @param {number | null | undefined} error @returns {string} */
+export function plusMinus(error) {
+  if (error === null || error === undefined) return '';
+  return `±${(error * 100).toFixed(error >= 0.0995 ? 0 : 1)} %`;
+}
+
+/** Characters that cannot be seen, or that change what is seen around them; all spaces but the usual one. */
+const UNSEEN = /[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Zl}\p{Zp}]|(?! )\p{Zs}/u;
+const EACH_UNSEEN = new RegExp(UNSEEN, 'gu');
+/** @type {Record<string, string>} */
+const SHORT = { '\0': '\\0', '\t': '\\t', '\n': '\\n', '\r': '\\r' };
+
+/** Text with what cannot be seen written as the commands write it: `\n`, `\u{7}`. @param {string} text @returns {string} */
+export function visible(text) {
+  if (!UNSEEN.test(text)) return text;
+  return text.replace(EACH_UNSEEN, (c) => SHORT[c] ?? `\\u{${(c.codePointAt(0) ?? 0).toString(16)}}`);
+}
+
+/** A string in quotes. @param {string} text @returns {string} */
+export function quoted(text) {
+  return `"${visible(text.replace(/["\\]/g, '\\$&'))}"`;
+}
+
+/** A sentence of its own, from one that was part of a line. @param {string} text @returns {string} */
+export function sentence(text) {
+  if (text === '') return text;
+  return `${text.charAt(0).toUpperCase()}${text.slice(1)}${/[.!?]$/.test(text) ? '' : '.'}`;
+}
+
 /** @param {number} n @returns {string} */
 export function signedBytes(n) {
   return n > 0 ? `+${bytes(n)}` : bytes(n);

@@ -5,7 +5,7 @@
 // @ts-check
 
 import { el, fill } from './dom.js';
-import { bytes, count, distance, percent, signedBytes, signedCount } from './format.js';
+import { bytes, count, distance, estimate, percent, signedBytes, signedCount } from './format.js';
 
 /** @typedef {import('./api.js').Row} Row */
 /** @typedef {import('./api.js').Rows} Rows */
@@ -15,13 +15,15 @@ import { bytes, count, distance, percent, signedBytes, signedCount } from './for
  * @property {string} id name of the field, and of the order
  * @property {string} title
  * @property {'tree' | 'text' | 'bytes' | 'count' | 'distance' | 'signed-bytes' | 'signed-count'} kind
- * @property {number} [width] pixels; the tree takes what is left
+ * @property {number} [width] pixels
+ * @property {number} [grow] its part of what the others leave, its width being the least; all of it for a tree without a width
  * @property {number} [from] the width of the table from which on it is shown
  * @property {boolean} [fixed] cannot be sorted by
  * @property {string} [hint] what it means
  * @property {(row: Row) => Node | string} [show] what is shown in place of the number
  * @property {(row: Row) => number} [value]
  * @property {() => number} [whole] of which the number is a part: shows a bar
+ * @property {(row: Row) => number | null} [error] relative standard error of bytes that were estimated
  */
 /**
  * @typedef {object} Options
@@ -178,9 +180,12 @@ export class TreeGrid {
     const widths = shown.map((column) => {
       const set = this.widths.get(column.id);
       if (set) return `${set}px`;
-      const usual = column.width ?? 110;
+      const tree = column.kind === 'tree' && column.width === undefined;
+      const usual = column.width ?? (tree ? 130 : 110);
+      const grow = column.grow ?? (tree ? 1 : 0);
+      if (grow > 0) return `minmax(${usual}px, ${grow}fr)`;
       // The share of the whole is left out where it is narrow.
-      return column.kind === 'tree' ? 'minmax(130px, 1fr)' : `${width < 480 && column.kind === 'bytes' ? Math.min(usual, 118) : usual}px`;
+      return `${width < 480 && column.kind === 'bytes' ? Math.min(usual, 118) : usual}px`;
     });
     this.element.style.setProperty('--columns', widths.join(' '));
     if (changed || this.head.childElementCount === 0) {
@@ -416,10 +421,11 @@ export class TreeGrid {
     switch (column.kind) {
       case 'bytes': {
         const whole = column.whole?.() ?? 0;
-        if (whole <= 0) return [bytes(value)];
+        const text = estimate(value, column.error?.(row));
+        if (whole <= 0) return [text];
         const bar = el('span.bar', { 'aria-hidden': 'true' });
         bar.style.width = `${Math.min(100, (value * 100) / whole)}%`;
-        return [el('span.value', null, bytes(value)), el('span.share', null, percent(value, whole)), bar];
+        return [el('span.value', null, text), el('span.share', null, percent(value, whole)), bar];
       }
       case 'signed-bytes': return [el(value > 0 ? 'span.more' : 'span', null, signedBytes(value))];
       case 'signed-count': return [el(value > 0 ? 'span.more' : 'span', null, signedCount(value))];

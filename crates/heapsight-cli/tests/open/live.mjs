@@ -70,6 +70,21 @@ test('what a snapshot costs is shown, and it is taken', () => chosen(async (page
   assert.match(page.url(), /\/f\/\d+\//);
 }));
 
+test('a process can be captured where it is narrow', async () => {
+  const { page, context, wrong } = await newPage(chrome, server, { viewport: { width: 400, height: 800 } });
+  const line = page.locator('tr').filter({ has: page.locator('td', { hasText: new RegExp(`^${program.pid}$`) }) });
+  const button = line.getByRole('button', { name: 'Capture…' });
+  const box = await button.boundingBox();
+  assert.ok(box.x >= 0 && box.x + box.width <= 400, `${box.x}`);
+  await button.click();
+  await page.getByRole('heading', { name: `Capture process ${program.pid}` }).waitFor();
+  // What ends each recording is said beside it.
+  await page.locator('.actions > div').filter({ has: page.getByRole('button', { name: 'Record timeline' }) }).getByText('until you stop it').waitFor();
+  await page.locator('.actions > div').filter({ has: page.getByRole('button', { name: 'Sample' }) }).getByLabel('Seconds').waitFor();
+  assert.deepEqual(wrong, []);
+  await context.close();
+});
+
 test('a timeline is recorded, and a part of it brushed', () => chosen(async (page) => {
   await page.getByRole('button', { name: 'Record timeline' }).click();
   const job = page.locator('.job').first();

@@ -1,5 +1,6 @@
 // The views of snapshots.
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
@@ -148,6 +149,56 @@ test('search by name, id, expression and query', () => seen('/f/1/summary', asyn
   await page.locator('pre.wrong').waitFor();
 }));
 
+test('a query\'s words have the room, and its ids do not', () => seen(`/f/1/search?text=${encodeURIComponent('class == "Leak"')}`, async (page) => {
+  await row(page, 'Answer', 'Leak').waitFor();
+  const widths = await page.getByRole('treegrid', { name: 'Answer' }).getByRole('columnheader')
+    .evaluateAll((cells) => cells.map((cell) => [cell.textContent, cell.offsetWidth]));
+  const of = (name) => widths.find(([text]) => text === name)[1];
+  assert.ok(of('Id') < of('Class') && of('Class') < of('Name'), String(widths));
+}, { viewport: { width: 1400, height: 800 } }));
+
+test('headings are read whole, and the view that is open is seen, where it is narrow', () => seen('/f/1/summary', async (page) => {
+  for (const view of ['summary', 'containment', 'dominators', 'search?text=Leak', 'packages']) {
+    await page.goto(server.at(`/f/1/${view}`));
+    await page.locator('.grid .row:not(.waits)').first().waitFor();
+    const cut = await page.locator('.grid-head .sort > span:first-child')
+      .evaluateAll((names) => names.filter((name) => name.scrollWidth > name.clientWidth || name.scrollHeight > 30).map((name) => name.textContent));
+    assert.deepEqual(cut, [], view);
+    const tab = await page.locator('.tabs [aria-current]').boundingBox();
+    assert.ok(tab.x >= 0 && tab.x + tab.width <= 400, `${view}: ${tab.x}`);
+  }
+}, { viewport: { width: 400, height: 800 } }));
+
+test('spaces and control characters of strings are seen', async () => {
+  const file = path.join(process.env.SCRATCH, 'spaces.heapsnapshot');
+  execFileSync(process.env.NODE_BINARY, ['-e', `
+    const keep = globalThis.keep = [];
+    for (const text of [' '.repeat(4), ' '.repeat(8), ' '.repeat(16), ' '.repeat(20), 'a\\t\\u0007  b\\u202e"'])
+      for (let n = 0; n < 9; n += 1) keep.push(Buffer.from(text).toString());
+    globalThis['two  spaces'] = { ' lead': keep };
+    require('v8').writeHeapSnapshot(${JSON.stringify(file)});`]);
+  const own = await open([file]);
+  const { page, context, wrong } = await newPage(chrome, own);
+  await page.goto(own.at('/f/0/strings?text=%2F%5E(+%2B%7Ca%5Ct.*)%24%2F'));
+  await row(page, 'Equal strings', '\\u{7}').waitFor();
+  // As it is seen: with white space collapsed where the page collapses it.
+  const values = await page.getByRole('treegrid', { name: 'Equal strings' }).locator('.string').evaluateAll((all) => all.map((one) => one.innerText));
+  for (const length of [4, 8, 16, 20]) assert.ok(values.includes(`"${' '.repeat(length)}"`), JSON.stringify(values));
+  assert.ok(values.includes('"a\\t\\u{7}  b\\u{202e}\\""'), JSON.stringify(values));
+  const widths = await page.getByRole('treegrid', { name: 'Equal strings' }).locator('.string').evaluateAll((all) => all.map((one) => one.offsetWidth));
+  assert.equal(new Set(widths).size, widths.length, String(widths));
+  // Also where lines are broken: the way of an object in words.
+  await page.getByRole('button', { name: 'Largest' }).click();
+  await page.getByRole('treegrid', { name: 'The largest strings' }).locator('.row').filter({ hasText: '\\u{7}' }).first().click();
+  await page.getByRole('tab', { name: 'Story' }).click();
+  await page.locator('.story li').first().waitFor();
+  assert.match(await page.locator('.pane-title').evaluate((title) => title.innerText), /\\u\{7\}  b/);
+  assert.equal(await page.locator('.story li').first().evaluate((item) => getComputedStyle(item).whiteSpace), 'pre-wrap');
+  assert.deepEqual(wrong, []);
+  await context.close();
+  await own.close();
+});
+
 test('what the server does not know is said', () => seen('/f/7/summary', async (page) => {
   await page.getByRole('heading', { name: 'There is no such file' }).waitFor();
 }));
@@ -175,6 +226,31 @@ test('profiles: flame graph, table, difference, series', async () => {
   await row(page, 'Differences', 'keep').getByText('+195.3 KiB').first().waitFor();
   await page.getByRole('link', { name: 'Series' }).click();
   await row(page, 'Growth over the series', 'keep').getByText('+97.7 KiB').waitFor();
+  assert.deepEqual(wrong, []);
+  await context.close();
+  await own.close();
+});
+
+test('profiles: no more digits than the samples carry, and each sentence on its line', async () => {
+  const own = await open([fixture('node-22.23.3.heapprofile'), fixture('node-20.20.2.heapprofile')]);
+  const { page, context, wrong } = await newPage(chrome, own);
+  for (const view of ['flame', 'table']) {
+    await page.goto(own.at(`/f/0/${view}`));
+    await page.getByText('estimated from 20 samples').waitFor();
+    const lines = (await page.locator('.toolbar .sum').evaluate((sum) => sum.innerText)).split('\n');
+    assert.deepEqual(lines, ['84 KiB ±22 %, estimated from 20 samples', '97 % of what was sampled has been collected: it is allocated and freed (793 samples in all)']);
+  }
+  const churn = row(page, 'Functions', 'churn');
+  assert.match(await churn.locator('[data-column="self_size"]').textContent(), /^79 KiB/);
+  assert.equal(await churn.locator('[data-column="self_error"]').textContent(), '±23 %');
+  assert.match(await churn.locator('[data-column="total_size"]').textContent(), /^79 KiB/);
+  assert.ok(!(await column(page, 'Functions', 'name')).some((name) => name.includes('(root)')));
+  const headings = await page.getByRole('treegrid', { name: 'Functions' }).getByRole('columnheader').allTextContents();
+  assert.deepEqual(headings.map((text) => text.replace(/[▲▼]/, '')), ['Function', 'Self size', '±', 'Total size']);
+  await page.goto(own.at('/f/0/changes'));
+  assert.match(await row(page, 'Differences', 'churn').locator('[data-column="self_size_after"]').textContent(), /^79 KiB$/);
+  await page.goto(own.at('/f/0/flame?mark=churn'));
+  await page.getByText('1 frame, 79 KiB (93 %)').waitFor();
   assert.deepEqual(wrong, []);
   await context.close();
   await own.close();

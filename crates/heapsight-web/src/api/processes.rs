@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::{Query, State};
 use heapsight_capture::{
-    process::{self, Process},
+    process::{self, Process, Status},
     take::{Plan, SnapshotOptions, Taker, TakerOptions},
     target::Target,
 };
@@ -33,7 +33,8 @@ pub(crate) async fn list(State(app): State<Arc<App>>) -> Reply {
     app.blocking(|| {
         let list = process::list()?;
         let rows: Vec<Value> = list.processes.iter().map(brief).collect();
-        Ok(Json(json!({"processes": rows, "unreadable": list.unreadable})))
+        let root = Status::read(std::process::id()).is_ok_and(|own| own.euid == 0);
+        Ok(Json(json!({"processes": rows, "unreadable": list.unreadable, "root": root})))
     })
     .await
 }

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use axum::extract::{Path, Query, State};
-use heapsight_profile::{Bounds, Groups, Profile, differences, flame, grouped, inverted, series, top};
+use heapsight_profile::{
+    Bounds, Groups, Profile, differences, error_of, flame, grouped, inverted, series, standard_error, top,
+};
 use heapsight_report::profile::{self as report, By, function_name, key_of, package};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -53,6 +55,16 @@ pub(crate) struct Ask {
     files: String,
 }
 
+/// The rows of an answer.
+fn listed(answer: &mut Value, by: Grouping) -> &mut [Value] {
+    let name = match by {
+        Grouping::Function => "functions",
+        Grouping::File => "files",
+        Grouping::Package => "packages",
+    };
+    answer[name].as_array_mut().map_or(&mut [], Vec::as_mut_slice)
+}
+
 async fn asked<T: Send + 'static>(
     app: &Arc<App>,
     file: usize,
@@ -69,7 +81,7 @@ fn profile(content: &Content) -> Result<&ProfileFile, Refusal> {
     }
 }
 
-/// The frames that are drawn: name, file, line, depth, place, total and self size.
+/// The frames that are drawn: name, file, line, package, depth, place, total and self size, and the errors of these.
 pub(crate) async fn frames(
     State(app): State<Arc<App>>,
     Path(file): Path<usize>,
@@ -93,6 +105,7 @@ pub(crate) async fn frames(
             shown = own;
         }
         let drawn = flame(shown, BOUNDS);
+        let counts = shown.nodes.totals(&shown.nodes.self_count);
         let frames: Vec<Value> = drawn
             .frames
             .iter()
@@ -107,7 +120,9 @@ pub(crate) async fn frames(
                     frame.depth,
                     frame.start,
                     drawn.totals[node],
-                    shown.nodes.self_size[node]
+                    shown.nodes.self_size[node],
+                    error_of(&file.profile, drawn.totals[node], counts[node]),
+                    error_of(&file.profile, shown.nodes.self_size[node], shown.nodes.self_count[node])
                 ])
             })
             .collect();
@@ -130,8 +145,14 @@ pub(crate) async fn table(
             Grouping::File => Groups::files(profile),
             Grouping::Package => Groups::by(profile, |function| package(profile.frame(function).url)),
         };
-        let rows = top(profile, &groups);
+        let mut rows = top(profile, &groups);
+        // The root is everything and nobody.
+        let root = profile.nodes.function.first().copied();
+        rows.retain(|row| row.self_size > 0 || Some(row.function) != root);
         let mut value = report::top(profile, &rows, ask.by.by(), Some(ROWS));
+        for (shown, row) in listed(&mut value, ask.by).iter_mut().zip(&rows) {
+            shown["total_error"] = error_of(profile, row.total_size, row.total_count).into();
+        }
         value["summary"] = report::summary(profile).into();
         Ok(Json(value))
     })
@@ -149,7 +170,14 @@ pub(crate) async fn changes(
     app.blocking(move || {
         let by = ask.by.by();
         let rows = differences(&profile(&old)?.profile, &profile(&new)?.profile, |frame| key_of(by, frame));
-        Ok(Json(report::changes(&rows, by, Some(ROWS))))
+        let mut value = report::changes(&rows, by, Some(ROWS));
+        for (shown, row) in listed(&mut value, ask.by).iter_mut().zip(&rows) {
+            // Where the error can be told, the counts are samples.
+            let known = |n: u64| row.self_error.and_then(|_| standard_error(n));
+            shown["self_error_before"] = known(row.self_count.0).into();
+            shown["self_error_after"] = known(row.self_count.1).into();
+        }
+        Ok(Json(value))
     })
     .await
 }

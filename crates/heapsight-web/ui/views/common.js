@@ -1,7 +1,7 @@
 // What several views say in the same way.
 // @ts-check
 
-import { el } from '../dom.js';
+import { el, lines } from '../dom.js';
 import { TreeGrid } from '../grid.js';
 
 /** The heading of a column; those of numbers begin with a mark and stand above their digits. @param {string} name */
@@ -12,7 +12,7 @@ export function heading(name) {
 /** Something did not work. @param {unknown} error @returns {HTMLElement} */
 export function wrong(error) {
   const hint = /** @type {any} */ (error)?.hint;
-  return el('div.reading.wrong', { role: 'alert' }, el('p', null, error instanceof Error ? error.message : String(error)), hint ? el('p.hint', null, hint) : null);
+  return el('div.reading.wrong', { role: 'alert' }, el('p', null, lines(error instanceof Error ? error.message : String(error))), hint ? el('p.hint', null, hint) : null);
 }
 
 /**

@@ -3,7 +3,7 @@
 
 import { bars } from '../charts.js';
 import { el } from '../dom.js';
-import { bytes, count, numberOf, signedBytes } from '../format.js';
+import { bytes, count, numberOf, sentence, signedBytes } from '../format.js';
 import { placeLink } from './summary.js';
 
 /** @param {import('../app.js').Context} context @param {Record<string, any>} job @returns {HTMLElement} */
@@ -16,7 +16,7 @@ export function verdict(context, job) {
       ` ${numberOf(all.rounds.length, 'round', 'rounds')}, total size ${bytes(all.total_sizes[0] ?? 0)} to ${bytes(all.total_sizes[all.total_sizes.length - 1] ?? 0)}.`),
     list.map((/** @type {any} */ one) => el('article.card', null,
       el('header', null, el('h3', null, el('span.rank', null, `#${one.rank}`), ' ', one.title), el('span.size', null, signedBytes(one.size_growth))),
-      el('p', null, one.why),
+      el('p', null, sentence(one.why)),
       el('div.growth', null, bars(one.counts.length > 0 ? one.counts : one.sizes, 'Gained in each round', one.counts.length > 0 ? count : bytes),
         el('span.dim', null, `gained in each round: ${(one.counts.length > 0 ? one.counts.map(count) : one.sizes.map(bytes)).join(', ')}${one.per_request ? `; ${one.per_request.toFixed(2)} for each request` : ''}`)),
       one.story?.length > 0 ? el('ol.story', null, one.story.map((/** @type {any} */ hop) => hop.library ? el('li.library', null, `… ${count(hop.count)} steps in ${hop.library}`) : el('li', null, hop.text))) : null,

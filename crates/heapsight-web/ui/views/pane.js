@@ -2,7 +2,7 @@
 // @ts-check
 
 import { ask } from '../api.js';
-import { el, fill, settled } from '../dom.js';
+import { el, fill, lines, settled } from '../dom.js';
 import { bytes, count, distance } from '../format.js';
 import { TreeGrid } from '../grid.js';
 import { object, objectColumns, placeLink } from './summary.js';
@@ -211,7 +211,7 @@ export function withPane(context, view) {
   /** @param {unknown} error */
   function wrong(error) {
     const hint = /** @type {any} */ (error)?.hint;
-    return el('div.reading.wrong', null, el('p', null, error instanceof Error ? error.message : String(error)), hint ? el('p.hint', null, hint) : null);
+    return el('div.reading.wrong', null, el('p', null, lines(error instanceof Error ? error.message : String(error))), hint ? el('p.hint', null, hint) : null);
   }
 
   const soon = settled(() => {

@@ -3,8 +3,8 @@
 
 import { ask } from '../api.js';
 import { bars } from '../charts.js';
-import { el, fill, settled } from '../dom.js';
-import { bytes, numberOf, percent } from '../format.js';
+import { el, fill, lines, settled } from '../dom.js';
+import { bytes, estimate, numberOf, percent, plusMinus } from '../format.js';
 import { flame, frames } from '../flame.js';
 import { plainGrid, wrong } from './common.js';
 import { placeLink } from './summary.js';
@@ -53,7 +53,7 @@ export function flameView(context) {
     context.set({ mark: text.value });
     const wanted = text.value.trim().toLowerCase();
     const found = graph?.search(wanted === '' ? null : (frame) => frame.name.toLowerCase().includes(wanted) || frame.url.toLowerCase().includes(wanted)) ?? null;
-    fill(said, found ? `${numberOf(found.number, 'frame', 'frames')}, ${bytes(found.size)} (${percent(found.size, whole)})` : summary);
+    fill(said, found ? `${numberOf(found.number, 'frame', 'frames')}, ${estimate(found.size, found.error)} (${percent(found.size, whole)})` : lines(summary));
   }
   async function draw() {
     try {
@@ -82,13 +82,13 @@ export function tableView(context) {
   const plural = () => by === 'function' ? 'functions' : by === 'file' ? 'files' : 'packages';
   const made = plainGrid('Functions', [
     { id: 'name', title: 'Function', kind: 'tree', show: called, value: (row) => row.name ?? row.url ?? row.package },
-    { id: 'self_size', title: 'Self size', kind: 'bytes', width: 150, whole: () => whole },
-    { id: 'total_size', title: 'Total size', kind: 'bytes', width: 150, whole: () => whole },
-    { id: 'self_error', title: '±', kind: 'text', width: 70, from: 700, hint: 'Standard error of the self size', show: (row) => row.self_error ? `±${(row.self_error * 100).toFixed(0)} %` : '' },
+    { id: 'self_size', title: 'Self size', kind: 'bytes', width: 150, whole: () => whole, error: (row) => row.self_error },
+    { id: 'self_error', title: '±', kind: 'count', width: 76, from: 560, hint: 'Standard error of the self size', show: (row) => plusMinus(row.self_error), value: (row) => row.self_error ?? 0 },
+    { id: 'total_size', title: 'Total size', kind: 'bytes', width: 150, whole: () => whole, error: (row) => row.total_error },
   ], async () => {
     const answer = await ask(`files/${file}/table`, { by });
     whole = answer.total_size;
-    fill(said, answer.summary);
+    fill(said, lines(answer.summary));
     return answer[plural()];
   }, { id: 'self_size', dir: 'desc' });
   const element = el('div.view', null, el('div.toolbar', null, grouping(context, (next) => { by = next; made.again(); }, by), said), made.grid.element);
@@ -112,8 +112,8 @@ export function changesView(context) {
   const plural = () => by === 'function' ? 'functions' : by === 'file' ? 'files' : 'packages';
   const made = plainGrid('Differences', [
     { id: 'name', title: 'Function', kind: 'tree', show: called, value: (row) => row.name ?? row.url ?? row.package },
-    { id: 'self_size_before', title: 'Before', kind: 'bytes', width: 100, from: 620 },
-    { id: 'self_size_after', title: 'After', kind: 'bytes', width: 100, from: 620 },
+    { id: 'self_size_before', title: 'Before', kind: 'bytes', width: 100, from: 620, error: (row) => row.self_error_before },
+    { id: 'self_size_after', title: 'After', kind: 'bytes', width: 100, from: 620, error: (row) => row.self_error_after },
     { id: 'self_size_delta', title: 'Self delta', kind: 'signed-bytes', width: 110 },
     { id: 'total_size_delta', title: 'Total delta', kind: 'signed-bytes', width: 110, from: 480 },
     { id: 'certain', title: 'Certain', kind: 'text', width: 80, from: 760, hint: 'More than sampling explains', show: (row) => row.certain === null ? '' : row.certain ? 'yes' : 'no' },

@@ -14,6 +14,24 @@ export function isQuery(text) {
   return /(^|\s)(==|!=|<=|>=|<|>|~|in\s*\(|group\s+by|order\s+by|where|select\s)/.test(text) && !/^\/.*\/$/.test(text);
 }
 
+/**
+ * How wide a column is, and from which width of the table on it is shown. What has words grows; what others say nearly as
+ * well goes where it is narrow.
+ * @param {string} name @param {string[]} all
+ */
+function room(name, all) {
+  const grow = all.length === 1 ? 1 : 0;
+  switch (name) {
+    case 'id': return { width: 100, grow };
+    case 'name': return { width: 130, grow: 3, from: all.includes('class') ? 600 : 0 };
+    case 'file': return { width: 130, grow: 3 };
+    case 'class': case 'package': return { width: 120, grow: 2 };
+    case 'distance': return { width: 90, grow, from: grow ? 0 : 640 };
+    case 'self_size': return { width: 120, grow, from: all.includes('retained_size') ? 480 : 0 };
+    default: return { width: 120, grow };
+  }
+}
+
 /** @param {import('../app.js').Context} context @returns {import('../app.js').View} */
 export function search(context) {
   const { file, params } = context;
@@ -73,9 +91,10 @@ export function search(context) {
     try {
       const answer = await ask(`files/${file}/query`, { text });
       const sizes = ['self_size', 'retained_size'];
+      const names = answer.columns.map((/** @type {any} */ column) => column.name);
       /** @type {import('../grid.js').Column[]} */
       const columns = answer.columns.map((/** @type {any} */ column, /** @type {number} */ at) => ({
-        id: column.name, title: column.title, from: at > 3 ? 300 + at * 110 : 0, width: 130,
+        id: column.name, title: column.title, ...room(column.name, names), ...(at === 0 ? { from: 0 } : {}),
         kind: at === 0 ? 'tree' : sizes.includes(column.name) ? 'bytes' : column.name === 'distance' ? 'distance' : /count/.test(column.name) ? 'count' : 'text',
         show: at === 0 || !/size|count|distance/.test(column.name) ? (/** @type {any} */ row) => {
           const value = row[column.name];

@@ -80,7 +80,7 @@ export function start(context) {
       fill(files);
       return;
     }
-    fill(files, el('div.wide', null, el('table.list', null,
+    fill(files, el('div.wide', null, el('table.list.files', null,
       el('thead', null, el('tr', null, ['File', '#Size', 'Written', ''].map(heading))),
       el('tbody', null, session.files.map((/** @type {File} */ file) => el('tr', null,
         el('td', null, el('a', { href: `/f/${file.id}/`, title: file.path }, file.name), file.gone ? el('span.badge', null, 'gone') : null),
@@ -95,10 +95,10 @@ export function start(context) {
       const answer = await ask('processes');
       if (over) return;
       if (answer.processes.length === 0) {
-        fill(list, el('p', null, 'No V8 process is running', answer.unreadable > 0 ? ` that may be looked at (${numberOf(answer.unreadable, 'process', 'processes')} of other users).` : '.'));
+        fill(list, el('p', null, 'No V8 process is running that can be looked at.'), unseen(answer));
         return;
       }
-      fill(list, el('div.wide', null, el('table.list', null,
+      fill(list, el('div.wide', null, el('table.list.processes', null,
         el('thead', null, el('tr', null, ['#PID', 'Runtime', 'Command', '#Heap', '#Resident', ''].map(heading))),
         el('tbody', null, answer.processes.map((/** @type {any} */ one) => el('tr', null,
           el('td.number', null, one.pid), el('td', null, `${one.runtime} ${one.version ?? ''}`),
@@ -106,10 +106,19 @@ export function start(context) {
           el('td.number', null, one.heap_size === null ? '' : bytes(one.heap_size)),
           el('td.number', null, bytes(one.resident_size)),
           el('td', null, session.read_only ? '' : el('button', { type: 'button', onclick: () => void choose(String(one.pid)), disabled: !one.methods.some((/** @type {any} */ m) => m.works) }, 'Capture…'))))))),
-        answer.unreadable > 0 ? el('p.dim', null, `${numberOf(answer.unreadable, 'process', 'processes')} of other users were not looked at.`) : null);
+        unseen(answer));
     } catch (error) {
       if (!over) fill(list, wrong(error));
     }
+  }
+
+  /** Why processes are missing. @param {{unreadable: number, root: boolean}} answer */
+  function unseen(answer) {
+    if (answer.unreadable === 0) return null;
+    const one = answer.unreadable === 1;
+    const what = numberOf(answer.unreadable, 'process', 'processes');
+    return el('p.dim', null, answer.root ? `${what} ${one ? 'was' : 'were'} not looked at: with more rights than root has here.`
+      : `${what} of ${one ? 'another user was' : 'other users were'} not looked at: heapsight that is run as root sees all.`);
   }
 
   /** What can be done with a target, and what it would cost. @param {string} target */
@@ -147,7 +156,8 @@ export function start(context) {
           el('td.dim', null, m.obstacle ?? (m.reasons ?? []).join('; '))))))),
       el('div.actions', null,
         el('div', null, el('button.primary', { type: 'button', onclick: () => void begin({ ...body(), kind: 'snapshot', method: /** @type {HTMLSelectElement} */ (method).value, stable_ids: stable.checked }) }, 'Take snapshot'), method, el('label', null, stable, 'ids that can be compared')),
-        el('div', null, el('button', { type: 'button', onclick: () => void begin({ ...body(), kind: 'timeline' }) }, 'Record timeline'), el('button', { type: 'button', onclick: () => void begin({ ...body(), kind: 'sample', seconds: Number(seconds.input.value), interval: Number(interval.input.value) }) }, 'Sample'), seconds.label, interval.label, el('span.dim', null, 'a timeline slows the program some ten times and ends when you stop it')),
+        el('div', null, el('button', { type: 'button', onclick: () => void begin({ ...body(), kind: 'timeline' }) }, 'Record timeline'), el('span.dim', null, 'until you stop it; slows the program some ten times')),
+        el('div', null, el('button', { type: 'button', onclick: () => void begin({ ...body(), kind: 'sample', seconds: Number(seconds.input.value), interval: Number(interval.input.value) }) }, 'Sample'), seconds.label, interval.label, el('span.dim', null, 'ends by itself after these seconds, or when you stop it')),
         el('div', null, el('button', { type: 'button', onclick: () => void begin({ ...body(), kind: 'hunt', rounds: Number(rounds.input.value), url: url.value || undefined, requests: Number(requests.input.value) }) }, 'Hunt for leaks'), rounds.label, url, requests.label, el('span.dim', null, 'without a URL you do the work of each round yourself'))),
       el('p.dim', null, `Captures are kept in ${session.folder ?? '.'}; those of a hunt go when the server ends.`)));
     plan.scrollIntoView({ block: 'nearest' });

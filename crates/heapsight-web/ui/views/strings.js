@@ -3,7 +3,7 @@
 
 import { ask } from '../api.js';
 import { el, fill, settled } from '../dom.js';
-import { bytes, count, numberOf } from '../format.js';
+import { bytes, count, numberOf, quoted } from '../format.js';
 import { TreeGrid } from '../grid.js';
 import { withPane } from './pane.js';
 import { objectColumns } from './summary.js';
@@ -32,7 +32,7 @@ export function strings(context) {
     buttons.forEach((button, at) => button.setAttribute('aria-pressed', String(equal === (at === 0))));
     /** @type {import('../grid.js').Column[]} */
     const groups = [
-      { id: 'value', title: 'Value', kind: 'tree', fixed: true, show: (row) => el('span.object.string', null, JSON.stringify(row.value)) },
+      { id: 'value', title: 'Value', kind: 'tree', fixed: true, show: (row) => el('span.object.string', null, quoted(row.value)) },
       { id: 'count', title: 'Objects', kind: 'count', width: 92, fixed: true },
       { id: 'self_size', title: 'Shallow size', kind: 'bytes', width: 150, from: 520, fixed: true, whole },
       { id: 'retained_size', title: 'Retained size', kind: 'bytes', width: 160, fixed: true, whole },

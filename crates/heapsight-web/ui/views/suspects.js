@@ -3,7 +3,7 @@
 
 import { ask } from '../api.js';
 import { el, fill } from '../dom.js';
-import { bytes, count, numberOf, percent } from '../format.js';
+import { bytes, count, numberOf, percent, sentence } from '../format.js';
 import { wrong } from './common.js';
 import { placeLink } from './summary.js';
 
@@ -28,8 +28,8 @@ export function suspects(context) {
     const parts = one.parts ?? [];
     return el('article.card', null,
       el('header', null, el('h2', null, el('span.rank', null, `#${one.rank}`), ' ', one.title), el('span.size', null, bytes(one.retained_size), ' ', el('span.dim', null, percent(one.retained_size, whole)))),
-      el('p', null, one.why),
-      parts.length > 0 ? el('p.dim', null, 'It holds ', parts.slice(0, 4).map((/** @type {any} */ part, /** @type {number} */ at) => `${at > 0 ? ', ' : ''}${count(part.count)} ${part.class} (${bytes(part.retained_size)})`).join(''), '.') : null,
+      el('p', null, sentence(one.why)),
+      parts.length > 0 ? el('p.dim', null, 'Most of it: ', parts.slice(0, 4).map((/** @type {any} */ part, /** @type {number} */ at) => `${at > 0 ? ', ' : ''}${count(part.count)} × ${part.class} (${bytes(part.retained_size)})`).join(''), '.') : null,
       el('h3', null, 'Kept alive by'),
       el('ol.story', null, (one.story ?? []).map((/** @type {any} */ hop) => hop.library ? el('li.library', null, `… ${count(hop.count)} steps in ${hop.library}`) : el('li', null, hop.text))),
       el('p', null, one.location ? ['Source: ', placeLink(one.location) ?? '', ' · '] : null,

@@ -108,7 +108,7 @@ export function timeline(context) {
         { id: 'name', title: 'Constructor', kind: 'tree', show: (row) => el('span.class', null, row.name) },
         { id: 'count', title: 'Objects', kind: 'count', width: 90 },
         { id: 'self_size', title: 'Shallow size', kind: 'bytes', width: 150, whole: () => part.live_size },
-        { id: 'retained_size', title: 'Retained size', kind: 'bytes', width: 110, from: 560 },
+        { id: 'retained_size', title: 'Retained size', kind: 'bytes', width: 130, from: 560 },
       ], () => Promise.resolve(part.classes), { id: 'self_size', dir: 'desc' }, {
         empty: 'Nothing of it is alive.',
         onopen: (row) => context.go('summary', { class: row.name, filter: part.filter }),
