@@ -1,11 +1,16 @@
 //! Where files go: a URL that has no secrets in it, and an environment that has them.
 
-use std::{fmt, path::PathBuf, str::FromStr};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    str::FromStr,
+};
 
 use url::Url;
 
 use crate::{
     error::{Kind, Result, UploadError},
+    local::is_same,
     pyroscope::Application,
 };
 
@@ -133,6 +138,16 @@ impl Destination {
     /// Whether files are kept there as they are and can be verified; otherwise they are profiles for a server.
     pub fn keeps_files(&self) -> bool {
         !matches!(self.place, Place::Pyroscope(_))
+    }
+
+    /// Whether it is this folder of this machine: what is there is no copy of what is there.
+    pub fn is_folder(&self, folder: &Path) -> bool {
+        matches!(&self.place, Place::Folder(own) if is_same(own, folder))
+    }
+
+    /// Whether a file that goes there under a name is there already because it is the same one.
+    pub(crate) fn has(&self, path: &Path, name: &str) -> bool {
+        matches!(&self.place, Place::Folder(folder) if is_same(&folder.join(name), path))
     }
 
     /// The URL of a file there.

@@ -117,6 +117,8 @@ impl UploadError {
                 _ if found.status.is_some_and(|status| status >= 500 || status == 429 || status == 408) => {
                     (Kind::Passing, None)
                 }
+                // Whoever gives out credentials gives none.
+                _ if matches!(found.status, Some(401 | 403)) => (Kind::Permission, Some(CREDENTIALS)),
                 _ => (Kind::Other, None),
             },
         };

@@ -43,6 +43,18 @@ impl Identity {
     }
 }
 
+/// Whether two paths lead to the same file or folder, through whatever links and mounts.
+pub(crate) fn is_same(a: &Path, b: &Path) -> bool {
+    #[cfg(unix)]
+    let number = |path: &Path| {
+        use std::os::unix::fs::MetadataExt as _;
+        fs::metadata(path).ok().map(|meta| (meta.dev(), meta.ino()))
+    };
+    #[cfg(not(unix))]
+    let number = |path: &Path| path.canonicalize().ok();
+    number(a).is_some_and(|a| number(b) == Some(a))
+}
+
 fn no_file() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, "it is no file")
 }

@@ -241,7 +241,7 @@ impl Handle {
     /// twice.
     ///
     /// # Errors
-    /// There is no such file, or the queue cannot be written. Nothing has changed then.
+    /// There is no such file, it is in the destination itself, or the queue cannot be written. Nothing has changed then.
     pub fn enqueue(&self, path: &Path) -> Result<()> {
         let name = path.file_name().and_then(|name| name.to_str());
         let Some(name) = name else {
@@ -407,6 +407,11 @@ impl Shared {
             return Err(UploadError::new(Kind::Local, what(), "its path is not UTF-8"));
         }
         let identity = Identity::at(&absolute).map_err(|error| UploadError::local(what(), &error))?;
+        if self.config.destination.has(&absolute, name) {
+            let why =
+                format!("it is that very file in {}, and no copy would be made", self.config.destination);
+            return Err(UploadError::new(Kind::Destination, what(), why).hint("name another folder"));
+        }
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64;
         let destination = self.config.destination.to_string();
         let mut state = self.lock();
@@ -613,7 +618,10 @@ impl Worker {
     /// What is left to do when a file is there and verified.
     fn finish(&self, entry: &mut Entry, delivered: Delivered) -> Outcome {
         let (mut deleted, mut kept_because) = (false, None);
-        if entry.delete_after {
+        // Looked at once more: links can have been changed since.
+        if entry.delete_after && self.shared.config.destination.has(&entry.path, &entry.name) {
+            kept_because = Some("what is there is the very same file".to_owned());
+        } else if entry.delete_after {
             if !entry.verified {
                 entry.verified = true;
                 self.shared.save(entry);

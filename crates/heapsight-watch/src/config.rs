@@ -112,7 +112,7 @@ impl Wishes {
             (_, Some(0)) => problems.push("`pid` is no process id".to_owned()),
             (_, Some(pid)) => settings.subject = Subject::Process(pid),
             (_, None) => {
-                problems.push("nothing is to be watched: name a process (`pid`) or `all`".to_owned());
+                problems.push("nothing is to be watched: name a process (TARGET, in the file `pid`), or all (--all, `all = true`)".to_owned());
             }
         }
         settings.matching = self.matching;

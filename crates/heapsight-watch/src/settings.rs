@@ -110,7 +110,7 @@ pub struct Rule {
     pub when: Condition,
     /// What, one after the other.
     pub actions: Vec<Action>,
-    /// After it has acted for a program it does not for so long.
+    /// After it has acted for a program it does not for so long; see [`Rule::pause`].
     pub cooldown: Duration,
 }
 
@@ -154,6 +154,8 @@ pub struct Settings {
     pub metrics: Option<SocketAddr>,
     /// How long each answer of a target may take.
     pub timeout: Duration,
+    /// Capture although it is predicted to hurt the target.
+    pub force: bool,
     /// URLs where captures go, or where profiles are pushed to; [`HOST`] in them is the name of this machine.
     pub uploads: Vec<String>,
 }
@@ -175,6 +177,7 @@ impl Default for Settings {
             rules: Vec::new(),
             metrics: None,
             timeout: Duration::from_secs(30),
+            force: false,
             uploads: Vec::new(),
         }
     }
@@ -231,7 +234,8 @@ impl Settings {
             check(
                 heap && self.heap_every.is_none(),
                 format!(
-                    "`{}` needs what only the target knows, and its inspector is to be left alone",
+                    "`{}` needs what only the program itself knows, and that is not asked (`heap-every` is never, or \
+                     --no-inspector)",
                     rule.text
                 ),
             );
@@ -240,12 +244,25 @@ impl Settings {
                 format!("`{}`: `external` has no limit of its own, name a size", rule.text),
             );
             check(rule.actions.is_empty(), format!("`{}` does nothing", rule.text));
+            check(
+                rule.when == Condition::End && rule.actions.iter().any(Action::is_capture),
+                format!(
+                    "`{}`: a process that has ended cannot be captured (evidence is kept in any case); name run CMD or \
+                     webhook URL with --do",
+                    rule.text
+                ),
+            );
         }
         problems
     }
 }
 
 impl Rule {
+    /// How long it rests after it has acted. What happens by itself, at a distance that the user chose, needs no rest.
+    pub fn pause(&self) -> Duration {
+        if matches!(self.when, Condition::Every(_)) { Duration::ZERO } else { self.cooldown }
+    }
+
     /// Reads a condition and actions.
     ///
     /// # Errors
@@ -263,11 +280,16 @@ impl Condition {
     /// What is wrong, in words.
     pub fn parse(text: &str) -> Result<Self, String> {
         let text = text.trim();
-        let (word, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
+        // `rss>80MiB` is as clear as `rss > 80MiB`.
+        let end = text.find(|c: char| c.is_whitespace() || c == '>').unwrap_or(text.len());
+        let (word, rest) = text.split_at(end);
         let rest = rest.trim();
         let within = |error: String| format!("`{text}`: {error}");
-        let above =
-            || rest.strip_prefix('>').map(str::trim).ok_or_else(|| within("a limit follows `>`".to_owned()));
+        let above = || {
+            rest.strip_prefix('>')
+                .map(str::trim)
+                .ok_or_else(|| within(format!("it is written {}", Self::form(word))))
+        };
         let nothing = |condition: Self| {
             if rest.is_empty() { Ok(condition) } else { Err(within(format!("nothing follows `{word}`"))) }
         };
@@ -292,6 +314,11 @@ impl Condition {
                 let amount = if limit.ends_with('%') {
                     Amount::Share(parse_share(limit).map_err(within)?)
                 } else {
+                    if limit.ends_with(|c: char| c.is_ascii_digit()) {
+                        return Err(within(format!(
+                            "`{limit}` needs a unit: {limit}MiB, {limit}GiB or {limit}%"
+                        )));
+                    }
                     Amount::Bytes(parse_bytes(limit).map_err(within)?)
                 };
                 Ok(Self::Above(what, amount))
@@ -315,10 +342,28 @@ impl Condition {
             "every" => parse_time(rest).map(Self::Every).map_err(within),
             "log" => line(rest).map_err(within),
             _ => Err(format!(
-                "`{text}` is no condition: it begins with rss, heap, external, limit, cgroup, pressure, loop-delay, end, \
+                "`{text}` is no condition: one begins with rss, heap, external, limit, cgroup, pressure, loop-delay, end, \
                  restart, signal, every or log"
             )),
         }
+    }
+}
+
+impl Condition {
+    /// How a condition about an amount is written.
+    fn form(word: &str) -> &'static str {
+        match word {
+            "rss" => "`rss > 1.5GiB`, `rss > 80%` or `rss grows 100MiB/10m`",
+            "heap" => "`heap > 1GiB`, `heap > 85%` or `heap grows 100MiB/10m`",
+            "external" => "`external > 500MiB` or `external grows 100MiB/10m`",
+            "pressure" => "`pressure > 20%`",
+            _ => "`loop-delay > 500ms`",
+        }
+    }
+
+    /// Whether only a limit of the control group makes it possible.
+    pub(crate) fn needs_group_limit(&self) -> bool {
+        matches!(self, Self::Above(Quantity::Rss, Amount::Share(_)) | Self::Group(_))
     }
 }
 
@@ -368,6 +413,13 @@ impl Action {
     }
 }
 
+impl Action {
+    /// Whether it needs the process.
+    fn is_capture(&self) -> bool {
+        matches!(self, Self::Snapshot | Self::Sample(_) | Self::Timeline(_))
+    }
+}
+
 impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -391,7 +443,7 @@ mod tests {
         let cases = [
             ("rss > 1.5GiB", C::Above(Quantity::Rss, Amount::Bytes(3 << 29))),
             ("heap > 85%", C::Above(Quantity::Heap, Amount::Share(0.85))),
-            ("external >300MB", C::Above(Quantity::External, Amount::Bytes(300_000_000))),
+            ("external>300MB", C::Above(Quantity::External, Amount::Bytes(300_000_000))),
             ("rss grows 100MiB/10m", C::Grows(Quantity::Rss, 100 << 20, minutes(10))),
             ("limit in 10m", C::LimitIn(minutes(10))),
             ("cgroup oom", C::Group(GroupEvent::Oom)),
@@ -418,6 +470,7 @@ mod tests {
             "rss",
             "rss >",
             "rss > x",
+            "rss > 80",
             "rss > 0%",
             "heap < 5",
             "rss grows 5MiB",

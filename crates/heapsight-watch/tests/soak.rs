@@ -434,7 +434,9 @@ impl Soak {
     /// Waits until the watcher has found the target that it was started for.
     fn await_watching(&self) {
         let found = |event: &Value| event["event"] == "watching";
-        until("the watcher has found its target", || self.said.lock().unwrap()[self.heard..].iter().any(found));
+        until("the watcher has found its target", || {
+            self.said.lock().unwrap()[self.heard..].iter().any(found)
+        });
     }
 
     /// Waits until a capture comes that was not there.

@@ -19,6 +19,9 @@ use clap::Args as ClapArgs;
   heapsight watch 4711 --upload 'pyroscope+http://localhost:4040?name=shop&pid={pid}'
   heapsight watch --config /etc/heapsight.toml --check-config
 
+Captures and evidence go to the folder of -o [default: heapsight-watch]. --force captures although it
+is predicted to hurt the program. What happens is text, or JSON lines with --json.
+
 Conditions (--on):
   rss > 1.5GiB            also heap, external; heap > 85% is of V8's limit, rss > 80% of the control group's
   rss grows 100MiB/10m    the line through the last 10 minutes rises so much
@@ -26,8 +29,8 @@ Conditions (--on):
   cgroup high|max|oom     what memory.events counts
   pressure > 20%          somebody waited for memory for so much of the last ten seconds
   loop-delay > 500ms      the event loop is so late
-  end, restart            a process ends; its program is back
-  every 6h                again and again
+  end, restart            a process ends (for run and webhook); its program is back
+  every 6h                again and again, without a cooldown
   signal                  this watcher gets SIGUSR2
   log FILE /PATTERN/      a line is written that matches
 
@@ -36,7 +39,7 @@ Actions (--do): snapshot, sample [TIME], timeline [TIME], run CMD, webhook URL
 Uploads (--upload): the URLs and credentials of `heapsight upload --help`; {host} is the name of
 this machine. A capture stays here until its copy is verified.")]
 pub(crate) struct Watch {
-    /// A process id
+    /// A process id, or HOST:PORT of an inspector of this machine
     #[arg(value_name = "TARGET", conflicts_with = "all")]
     pub(crate) target: Option<String>,
     /// Watch all V8 programs that may be looked at

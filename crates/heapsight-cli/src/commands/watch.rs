@@ -44,7 +44,7 @@ pub(super) fn run(context: &Context, args: Args) -> Result<Answer, Failure> {
         return Err(Failure::new("captures do not go to standard output", "name a folder: -o captures"));
     }
     let check = args.check_config;
-    let settings = settings(context, args)?;
+    let settings = Settings { force: context.force(), ..settings(context, args)? };
     if check {
         return checked(form, &settings);
     }
@@ -190,7 +190,7 @@ fn checked(form: Format, settings: &Settings) -> Result<Answer, Failure> {
             .iter()
             .map(|rule| {
                 let actions: Vec<String> = rule.actions.iter().map(ToString::to_string).collect();
-                json!({"when": rule.text, "do": actions, "cooldown_ms": rule.cooldown.as_millis() as u64})
+                json!({"when": rule.text, "do": actions, "cooldown_ms": rule.pause().as_millis() as u64})
             })
             .collect();
         let value = json!({"sound": true, "folder": settings.folder, "rules": rules, "per_day": settings.per_day,
@@ -213,13 +213,26 @@ fn checked(form: Format, settings: &Settings) -> Result<Answer, Failure> {
         units::bytes(settings.disk_budget),
         settings.per_day
     ));
+    text.push_str(&format!(
+        "  samples   one allocation in {}; answers within {}\n",
+        units::bytes(settings.interval),
+        units::time(settings.timeout)
+    ));
+    if let Some(address) = settings.metrics {
+        text.push_str(&format!("  metrics   at http://{address}/metrics\n"));
+    }
+    if !settings.follow {
+        text.push_str("  ends      with the process\n");
+    }
     for url in &settings.uploads {
         text.push_str(&format!("  uploads   to {url}\n"));
     }
     for rule in &settings.rules {
         let actions: Vec<String> = rule.actions.iter().map(ToString::to_string).collect();
-        let pause = units::time(rule.cooldown);
-        text.push_str(&format!("  on        {}: {} (then not for {pause})\n", rule.text, actions.join(", ")));
+        let pause = rule.pause();
+        let then =
+            if pause.is_zero() { String::new() } else { format!(" (then not for {})", units::time(pause)) };
+        text.push_str(&format!("  on        {}: {}{then}\n", rule.text, actions.join(", ")));
     }
     io::stdout().write_all(text.as_bytes())?;
     Ok(Answer::Yes)

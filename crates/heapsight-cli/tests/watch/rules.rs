@@ -149,7 +149,7 @@ fn settings_are_checked_and_all_that_is_wrong_is_said() {
         .unwrap();
     cli.fails(&["watch", "--config", "bad.toml", "--check-config"], &["every"]);
     let both = ["watch", "--on", "rss", "--metrics", "0.0.0.0:1", "--check-config"];
-    cli.fails(&both, &["nothing is to be watched", "a limit follows", "loopback"]);
+    cli.fails(&both, &["nothing is to be watched", "it is written", "loopback"]);
     cli.fails(&["watch", &std::process::id().to_string(), "-o", "y", "-q"], &["V8"]);
     assert_eq!(cli.files(), ["bad.toml", "good.toml"]);
 }

@@ -77,6 +77,36 @@ fn what_is_there_already_is_not_sent_again() {
 }
 
 #[test]
+fn a_file_is_no_copy_of_itself() {
+    let scratch = Scratch::new();
+    let file = scratch.file("a.heapsnapshot", 1000);
+    let folder = file.parent().unwrap();
+    let link = scratch.path("link");
+    std::os::unix::fs::symlink(folder, &link).unwrap();
+    for folder in [folder, &link] {
+        let mut config =
+            scratch.config(&format!("file://{}", folder.display()), heapsight_upload::Environment::default());
+        config.delete_after = true;
+        let handle = Uploader::start(config).unwrap();
+        let error = handle.enqueue(&file).unwrap_err();
+        assert_eq!(error.kind, Kind::Destination, "{error}");
+        assert_eq!(finish(handle).len(), 0);
+        assert_eq!(fs::read(&file).unwrap(), bytes(1000));
+    }
+    // A link that comes to lie there later is no copy either.
+    let there = scratch.path("there");
+    fs::create_dir(&there).unwrap();
+    let mut config =
+        scratch.config(&format!("file://{}", there.display()), heapsight_upload::Environment::default());
+    config.delete_after = true;
+    std::os::unix::fs::symlink(&file, there.join("b.heapsnapshot")).unwrap();
+    let handle = Uploader::start(config).unwrap();
+    assert!(handle.enqueue_as(&file, "b.heapsnapshot").is_err());
+    drop(handle);
+    assert!(file.exists());
+}
+
+#[test]
 fn another_object_is_overwritten_only_if_that_is_wanted() {
     let (scratch, server) = (Scratch::new(), S3Server::start());
     let file = scratch.file("a.heapsnapshot", 1000);

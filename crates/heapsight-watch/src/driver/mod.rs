@@ -62,6 +62,9 @@ const TRIM: Duration = Duration::from_secs(60);
 const PROFILE_SHARE: u32 = 1500;
 const PROFILE_FREE: Duration = Duration::from_millis(20);
 
+/// When the profile is read first.
+const SOON: Duration = Duration::from_secs(5);
+
 /// Without so much change of its memory a program has done nothing that a profile would show.
 const CHANGED: u64 = 1 << 20;
 
@@ -213,6 +216,8 @@ struct Watched {
     /// Resident memory and heap at the last looks, and when the profile was read.
     memory: (u64, u64),
     profiled: (u64, u64),
+    /// It was said which rules cannot fire for it.
+    limits_told: bool,
     /// How long to wait after the next failure to connect; `None`: it is not tried any more.
     again: Option<Duration>,
 }
@@ -330,6 +335,7 @@ impl Driver<'_> {
             profile_at: now,
             memory: (0, 0),
             profiled: (0, 0),
+            limits_told: false,
             again: Some(AGAIN.0),
             found,
         };
@@ -363,6 +369,11 @@ impl Driver<'_> {
             match watched.probe.look() {
                 Look::Lives(sample) => {
                     watched.memory.0 = sample.rss;
+                    if !std::mem::replace(&mut watched.limits_told, true)
+                        && sample.group.as_ref().and_then(|group| group.limit).is_none()
+                    {
+                        self.tell_of_limits(id);
+                    }
                     let orders = self.recorder.sampled(now, id, &sample);
                     self.carry_out(orders);
                     self.ask(now, id);
@@ -377,6 +388,16 @@ impl Driver<'_> {
         }
     }
 
+    /// Says which rules wait for what cannot happen: a process without a limit does not come near it.
+    fn tell_of_limits(&self, id: Id) {
+        for rule in self.shared.settings.rules.iter().filter(|rule| rule.when.needs_group_limit()) {
+            self.say(&Event::Note(format!(
+                "process {}: `{}` cannot fire: its control group has no memory limit",
+                id.pid, rule.text
+            )));
+        }
+    }
+
     /// Asks a target what is due, unless it has not answered yet.
     fn ask(&mut self, now: Duration, id: Id) {
         let settings = &self.shared.settings;
@@ -385,8 +406,10 @@ impl Driver<'_> {
         if watched.again.is_none() {
             return;
         }
-        // One at a time: where the first cannot connect, the second need not try.
-        if let Some(every) = settings.heap_every.filter(|_| now >= watched.heap_at) {
+        // One at a time: where the first cannot connect, the second need not try. What has waited longer comes first, or
+        // short times of one would leave the other no turn.
+        let profile_waits = settings.profile_every.is_some() && watched.profile_at < watched.heap_at;
+        if let Some(every) = settings.heap_every.filter(|_| now >= watched.heap_at && !profile_waits) {
             watched.heap_at = now + every;
             worker.give(Task::Heap);
         } else if let Some(every) = settings.profile_every.filter(|_| now >= watched.profile_at) {
@@ -450,10 +473,19 @@ impl Driver<'_> {
                     self.say(&Event::Note(format!("process {}: {error}", id.pid)));
                 }
             }
+            Said::Sampled(bytes) => {
+                if let Some(watched) = self.targets.get_mut(&id)
+                    && let Err(error) = watched.rolling.push(now, bytes)
+                {
+                    self.say(&Event::Note(format!("process {}: {error}", id.pid)));
+                }
+            }
             Said::Restarted => {
                 if let Some(watched) = self.targets.get_mut(&id) {
                     watched.rolling.restart(now);
-                    watched.profile_at = now + self.shared.settings.profile_every.unwrap_or_default();
+                    // A first reading soon: whoever ends early leaves evidence, too.
+                    watched.profile_at =
+                        now + self.shared.settings.profile_every.unwrap_or_default().min(SOON);
                     watched.again = Some(AGAIN.0);
                 }
             }

@@ -2,7 +2,10 @@
 
 use std::{
     path::PathBuf,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        atomic::{AtomicBool, Ordering},
+        mpsc::{RecvTimeoutError, channel},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -52,7 +55,7 @@ pub(super) fn run(
     let mut running = During::start(&script, Pass::Stderr, Pass::Stderr)?;
     match running.wait(Some(Instant::now() + COMMAND), abort) {
         Some(exit) if exit.success() => Ok("done".to_owned()),
-        Some(exit) => Err(CaptureError::new(Kind::Other, "the command ended", exit)),
+        Some(exit) => Err(CaptureError::new(Kind::Other, "the command failed", exit)),
         None => {
             let exit = running.end();
             Err(CaptureError::new(Kind::Timeout, "the command was ended", exit))
@@ -87,16 +90,37 @@ pub(super) fn post(
         if attempt > 0 && !pause(Duration::from_secs(1 << attempt), abort) {
             break;
         }
-        match agent.post(url).header("content-type", "application/json").send(body.to_string()) {
-            Ok(reply) if reply.status().is_success() => return Ok(format!("{} it", reply.status().as_u16())),
-            Ok(reply) => {
-                last = format!("it answered {}", reply.status());
+        // On a thread of its own, which is left to itself when all is called off: nothing wakes a request.
+        let (agent, url, body) = (agent.clone(), url.to_owned(), body.to_string());
+        let (answer, hear) = channel();
+        let send = move || {
+            let reply = agent.post(&url).header("content-type", "application/json").send(body);
+            let _ = answer.send(reply.map(|reply| reply.status()));
+        };
+        if let Err(error) = thread::Builder::new().name("webhook".to_owned()).spawn(send) {
+            last = error.to_string();
+            continue;
+        }
+        let reply = loop {
+            match hear.recv_timeout(TICK) {
+                Err(RecvTimeoutError::Timeout) if !abort.load(Ordering::Relaxed) => {}
+                other => break other.ok(),
+            }
+        };
+        match reply {
+            None => {
+                "it was called off".clone_into(&mut last);
+                break;
+            }
+            Some(Ok(status)) if status.is_success() => return Ok(format!("it answered {}", status.as_u16())),
+            Some(Ok(status)) => {
+                last = format!("it answered {status}");
                 // Asking again changes nothing.
-                if reply.status().is_client_error() {
+                if status.is_client_error() {
                     break;
                 }
             }
-            Err(error) => last = error.to_string(),
+            Some(Err(error)) => last = error.to_string(),
         }
     }
     Err(CaptureError::new(Kind::Other, format!("cannot tell {url}"), last))

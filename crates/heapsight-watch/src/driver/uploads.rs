@@ -107,6 +107,11 @@ impl Uploads {
         for url in urls {
             let url = url.replace(HOST, host.trim());
             let destination: Destination = url.parse().map_err(failed)?;
+            if destination.is_folder(folder.path()) {
+                let what = format!("cannot upload captures to {destination}");
+                return Err(CaptureError::new(Kind::Output, what, "they are kept in that very folder")
+                    .hint("name another folder, or another one with -o"));
+            }
             let files = destination.keeps_files();
             let url = destination.to_string();
             let queue = base.join(format!("{:016x}", xxhash_rust::xxh3::xxh3_64(url.as_bytes())));

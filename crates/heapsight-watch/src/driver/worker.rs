@@ -61,6 +61,8 @@ pub(super) enum Said {
     Heap(HeapSample),
     /// The rolling profile, or nothing, and how long it took.
     Profile(Vec<u8>, Duration),
+    /// The rolling profile as an action has written it.
+    Sampled(Vec<u8>),
     /// V8 has begun a new profile.
     Restarted,
     /// Could not connect; `true`: trying again is no use.
@@ -444,6 +446,12 @@ impl Work {
         let Taken { written, metadata, pause, .. } = taken?;
         let Some(path) = written.path else { return Ok(None) };
         self.stored.insert(extension, written.stored_bytes);
+        if self.sampling
+            && matches!(action, Action::Sample(_))
+            && let Ok(bytes) = std::fs::read(&path)
+        {
+            self.say(Said::Sampled(bytes));
+        }
         self.say(Said::Kept(job.number, path.clone()));
         self.say(Said::Event(Event::Captured {
             id: self.id,
@@ -524,6 +532,7 @@ impl Work {
             _ => {
                 let options = SnapshotOptions {
                     stable_ids: true,
+                    force: shared.settings.force,
                     output: output.clone(),
                     ..SnapshotOptions::default()
                 };

@@ -8,9 +8,6 @@ use crate::units;
 /// How large the old generation may be, of its limit, before the end is blamed on that.
 const FULL: f64 = 0.9;
 
-/// What V8's limit has beside that of the old generation: three semi-spaces of 16 MiB.
-const YOUNG: u64 = 48 << 20;
-
 /// How a process ended, as far as can be told from outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
@@ -81,9 +78,9 @@ impl Ending {
         let mut text = match (self.cause, &self.heap) {
             (Cause::Oom, _) => format!("killed by the kernel for want of memory (OOM) at {size}"),
             (Cause::HeapLimit, Some(heap)) => format!(
-                "ended at {size} with a heap of {} of at most {}, where V8 ends a program",
-                units::bytes(heap.used),
-                units::bytes(heap.limit)
+                "ended at {size} with {} of old objects of at most {}, where V8 ends a program",
+                units::bytes(heap.old_used()),
+                units::bytes(heap.old_limit())
             ),
             _ => format!("ended at {size}"),
         };
@@ -98,12 +95,9 @@ impl Ending {
     }
 }
 
-/// Whether a heap was so full that V8 may have ended the program. What ends it is the limit of the old generation.
+/// Whether a heap was so full that V8 may have ended the program. What ends it is the limit of old objects.
 fn is_full(heap: &HeapSample) -> bool {
-    let young: u64 =
-        heap.spaces.iter().filter(|(name, _)| name.starts_with("new_")).map(|(_, bytes)| bytes).sum();
-    let limit = if heap.limit > 2 * YOUNG { heap.limit - YOUNG } else { heap.limit };
-    limit > 0 && heap.used.saturating_sub(young) as f64 >= limit as f64 * FULL
+    heap.old_limit() > 0 && heap.old_used() as f64 >= heap.old_limit() as f64 * FULL
 }
 
 impl std::fmt::Display for Grown {

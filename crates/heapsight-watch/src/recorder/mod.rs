@@ -96,7 +96,7 @@ pub struct HeapSample {
     pub used: u64,
     /// Bytes that are committed.
     pub total: u64,
-    /// The limit that ends the program.
+    /// V8's limit (`heap_size_limit`): that of old objects, and room for young ones.
     pub limit: u64,
     /// Outside of the heap.
     pub external: u64,
@@ -104,6 +104,22 @@ pub struct HeapSample {
     pub spaces: Vec<(String, u64)>,
     /// How long something that was to run next had to wait.
     pub loop_delay: Option<Duration>,
+}
+
+/// Of V8's limit so much is for young objects (three semi-spaces of 16 MiB); `--max-old-space-size` is the rest.
+const YOUNG: u64 = 48 << 20;
+
+impl HeapSample {
+    /// Bytes of old objects.
+    pub fn old_used(&self) -> u64 {
+        let young = self.spaces.iter().filter(|(name, _)| name.starts_with("new_"));
+        self.used.saturating_sub(young.map(|(_, bytes)| bytes).sum())
+    }
+
+    /// How many there may be before V8 ends the program; 0 where that is not known.
+    pub fn old_limit(&self) -> u64 {
+        if self.limit > 2 * YOUNG { self.limit - YOUNG } else { self.limit }
+    }
 }
 
 /// Something that happens to no process in particular.
@@ -346,7 +362,7 @@ impl Recorder {
     /// A target was asked for its heap.
     pub fn heap(&mut self, now: Duration, id: Id, heap: &HeapSample) -> Vec<Order> {
         let Some(watched) = self.watched.get_mut(&id) else { return Vec::new() };
-        watched.used.push(now, heap.used);
+        watched.used.push(now, heap.old_used());
         for (number, trend) in &mut watched.growth {
             match self.rules[*number].when {
                 Condition::Grows(Quantity::Heap, ..) => trend.push(now, heap.used),
@@ -356,7 +372,11 @@ impl Recorder {
         }
         watched.heap = Some(heap.clone());
         self.judge(now, id, |watched, number, condition| match condition {
-            Condition::Above(Quantity::Heap, amount) => above("heap", heap.used, *amount, Some(heap.limit)),
+            // A part of the limit is one of that which ends the program: of old objects.
+            Condition::Above(Quantity::Heap, amount @ Amount::Share(_)) => {
+                above("heap", heap.old_used(), *amount, Some(heap.old_limit()))
+            }
+            Condition::Above(Quantity::Heap, amount) => above("heap", heap.used, *amount, None),
             Condition::Above(Quantity::External, amount) => above("external", heap.external, *amount, None),
             Condition::Grows(what, bytes, time) if *what != Quantity::Rss => {
                 watched.grows(number, *what, *bytes, *time)
@@ -569,11 +589,7 @@ impl Recorder {
     fn fire(&mut self, now: Duration, id: Id, number: usize, why: String) -> Option<Order> {
         let rule = self.rules.get(number)?.clone();
         let watched = self.watched.get_mut(&id)?;
-        let cooldown = match rule.when {
-            // What happens by itself at a distance that the user chose needs no other.
-            Condition::Every(_) => Duration::ZERO,
-            _ => rule.cooldown,
-        };
+        let cooldown = rule.pause();
         let full = self.waiting.len() >= WAITING;
         let admitted = if full { Ok(()) } else { self.gate.admit(now, &watched.program, number, cooldown) };
         match admitted {
@@ -660,10 +676,9 @@ impl Watched {
         let group = self.last.group.as_ref().and_then(|group| {
             Some((self.group.line(EARLY)?.reaches(group.limit?)?, "the limit of its control group"))
         });
-        let heap =
-            self.heap.as_ref().filter(|heap| heap.limit > 0).and_then(|heap| {
-                Some((self.used.line(EARLY)?.reaches(heap.limit)?, "the limit of its heap"))
-            });
+        let heap = self.heap.as_ref().filter(|heap| heap.limit > 0).and_then(|heap| {
+            Some((self.used.line(EARLY)?.reaches(heap.old_limit())?, "the limit of its heap"))
+        });
         group.into_iter().chain(heap).min()
     }
 
