@@ -53,7 +53,7 @@ export interface Snapshot {
   durationMs: number;
   /** How often was forked. */
   tries: number;
-  /** What did not go as it should: why V8 wrote it in place although a fork was tried, or why there is no side file. */
+  /** What did not go as it should: why V8 wrote it in place and no fork was made, or why there is no side file. */
   note?: string;
 }
 

@@ -8,7 +8,6 @@ const crypto = require('crypto');
 const fs = require('fs');
 const http = require('http');
 const path = require('path');
-const { pipeline } = require('stream');
 const { HeapsightError } = require('./errors.js');
 const { Desk, KINDS } = require('./desk.js');
 const { say } = require('./say.js');
@@ -76,12 +75,34 @@ function send(response, { file }) {
     'content-disposition': `attachment; filename="${path.basename(file)}"`,
     'cache-control': 'no-store',
   });
-  pipeline(fs.createReadStream(file), response, (error) => {
+  // Whether all of it was sent is known by each piece: who has all bytes may close before the response is finished.
+  let sent = 0;
+  let over = false;
+  const content = fs.createReadStream(file);
+  const end = (error) => {
+    if (over) return undefined;
+    over = true;
+    content.destroy();
     // What did not arrive stays, and is named.
-    if (error) return say(`kept ${file}: it could not be sent: ${error.message}`);
+    if (sent < size) return say(`kept ${file}: it could not be sent: ${error.message}`);
     for (const each of [file, `${file}.meta.json`]) fs.rmSync(each, { force: true });
     return undefined;
+  };
+  content.on('data', (piece) => {
+    const goesOn = response.write(piece, (error) => {
+      if (!error) sent += piece.length;
+      if (sent === size) end();
+    });
+    if (!goesOn) content.pause();
   });
+  content.on('end', () => response.end());
+  content.on('error', (error) => {
+    response.destroy();
+    end(error);
+  });
+  response.on('drain', () => content.resume());
+  // Pieces that were sent are told of before.
+  response.on('close', () => setImmediate(end, new Error('the connection was closed')));
 }
 
 async function respond(desk, request, response, url) {

@@ -12,6 +12,7 @@ const { say } = require('./say.js');
 const { captureOnSignal } = require('./signals.js');
 const { serveCaptures } = require('./http.js');
 const sampling = require('./sampling.js');
+const { METHODS } = require('./snapshot.js');
 
 /** A number from the environment. */
 function number(environment, name, otherwise) {
@@ -32,7 +33,11 @@ function signals(text, desk) {
     if (!KINDS.includes(kind)) {
       throw new HeapsightError('ARGUMENT', `HEAPSIGHT_SIGNAL asks for \`${kind}\`, which is none of ${KINDS.join(', ')}`);
     }
-    captureOnSignal(signal, { kind, desk });
+    try {
+      captureOnSignal(signal, { kind, desk });
+    } catch (error) {
+      throw new HeapsightError('ARGUMENT', `HEAPSIGHT_SIGNAL names ${signal}, which no program can handle: ${error.message}`);
+    }
   }
 }
 
@@ -44,6 +49,10 @@ async function serve(environment, desk) {
   }
   const file = environment.HEAPSIGHT_TOKEN_FILE;
   const token = file ? fs.readFileSync(file, 'utf8').trim() : environment.HEAPSIGHT_TOKEN;
+  if (token && token.length < 16) {
+    const name = file ? 'HEAPSIGHT_TOKEN_FILE' : 'HEAPSIGHT_TOKEN';
+    throw new HeapsightError('ARGUMENT', `${name} has a token of ${token.length} characters: 16 or more are needed`);
+  }
   if (!token) throw new HeapsightError('ARGUMENT', 'HEAPSIGHT_HTTP needs HEAPSIGHT_TOKEN or HEAPSIGHT_TOKEN_FILE');
   const { url } = await serveCaptures({ token, port: Number(port), host: host ? host.replace(/^\[|\]$/g, '') : undefined, desk });
   say(`captures at ${url} (process ${process.pid})`);
@@ -56,6 +65,7 @@ async function rolling({ every, keep, interval, directory }) {
   const write = async () => {
     const { file } = await sampling.writeSampling(directory);
     written.push(file);
+    say(`wrote ${file}`);
     while (written.length > keep) await fs.promises.rm(written.shift(), { force: true });
   };
   let writing = false;
@@ -75,10 +85,15 @@ async function register(environment) {
   const complain = (error) => say(error.message);
   try {
     const directory = path.resolve(environment.HEAPSIGHT_DIR || '.');
+    if (!fs.existsSync(directory)) say(`HEAPSIGHT_DIR is \`${directory}\`, and there is no such folder yet`);
+    const method = environment.HEAPSIGHT_METHOD || 'auto';
+    if (!METHODS.includes(method)) {
+      throw new HeapsightError('ARGUMENT', `HEAPSIGHT_METHOD is \`${method}\`, which is none of ${METHODS.join(', ')}`);
+    }
     const interval = number(environment, 'HEAPSIGHT_SAMPLE_INTERVAL', undefined);
     const desk = new Desk({
       directory,
-      method: environment.HEAPSIGHT_METHOD || 'auto',
+      method,
       seconds: number(environment, 'HEAPSIGHT_SECONDS', undefined),
       interval,
       cooldown: number(environment, 'HEAPSIGHT_COOLDOWN', undefined),

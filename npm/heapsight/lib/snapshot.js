@@ -54,7 +54,7 @@ async function inPlace(partial, target) {
   }
 }
 
-/** By which of the methods. */
+/** By which of the methods, and why not by a fork if that was tried. */
 function choose(method, stableIds) {
   if (!METHODS.includes(method)) {
     throw new HeapsightError('ARGUMENT', `method \`${method}\` is none of ${METHODS.join(', ')}`);
@@ -65,7 +65,7 @@ function choose(method, stableIds) {
   if (stableIds && chosen !== 'fork') {
     throw new HeapsightError('UNSUPPORTED', `stable ids need a fork snapshot${obstacle ? `: ${obstacle}` : ''}`);
   }
-  return chosen;
+  return { chosen, note: chosen === 'v8' ? obstacle : undefined };
 }
 
 /**
@@ -149,12 +149,11 @@ async function writeHeapSnapshot(file, options = {}) {
   const { method = 'auto', stableIds = false, force = false, sideFile: beside = true, timeout, signal } = options;
   if (signal && signal.aborted) throw fork.aborted(signal);
   return turn.take('a heap snapshot', async () => {
-    let chosen = choose(method, stableIds);
+    let { chosen, note } = choose(method, stableIds);
     if (!force) room.check(chosen);
     const target = await files.place(file, 'heapsnapshot');
     const time = new Date().toISOString();
     const begun = process.hrtime.bigint();
-    let note;
     let space = null;
     const taken = await files.whole(target, async (partial) => {
       if (chosen === 'fork') {
@@ -187,4 +186,4 @@ async function writeHeapSnapshot(file, options = {}) {
   });
 }
 
-module.exports = { writeHeapSnapshot };
+module.exports = { METHODS, writeHeapSnapshot };

@@ -132,6 +132,33 @@ const tests = {
     await program.end();
   },
 
+  async 'who has all of a capture may hang up at once'() {
+    const program = await start({ HEAPSIGHT_HTTP: '0', HEAPSIGHT_TOKEN: TOKEN });
+    const [, url] = await until('the address', () => /captures at (http:\/\/127\.0\.0\.1:\d+\/) /.exec(program.said));
+    for (let i = 0; i < 8; i++) {
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      const length = await new Promise((resolve, reject) => {
+        const headers = { authorization: `Bearer ${TOKEN}` };
+        const what = i % 2 ? 'snapshot?send' : 'sample?seconds=0.01&send';
+        const request = http.request(url + what, { method: 'POST', headers, agent: false }, (response) => {
+          const wanted = Number(response.headers['content-length']);
+          let length = 0;
+          response.on('data', (chunk) => {
+            length += chunk.length;
+            if (length < wanted) return;
+            request.destroy();
+            resolve(response.statusCode === 200 ? length : 0);
+          });
+        });
+        request.on('error', reject).end();
+      });
+      assert.ok(length > 100);
+      await until('the file to go', () => program.files('').every((name) => !name.includes('.heap')));
+    }
+    assert.doesNotMatch(program.said, /kept/);
+    await program.end();
+  },
+
   async 'who leaves ends what he asked for'() {
     const token = 'x'.repeat(32);
     const program = await start({ HEAPSIGHT_HTTP: '127.0.0.1:0', HEAPSIGHT_TOKEN: token });
@@ -178,10 +205,12 @@ const tests = {
   async 'what is wrong with the environment is said, and the program runs'() {
     for (const [environment, pattern] of [
       [{ HEAPSIGHT_HTTP: '0' }, /heapsight: HEAPSIGHT_HTTP needs HEAPSIGHT_TOKEN or HEAPSIGHT_TOKEN_FILE/],
-      [{ HEAPSIGHT_HTTP: '0', HEAPSIGHT_TOKEN: 'short' }, /heapsight: a token of 16 characters or more, without spaces, is needed/],
+      [{ HEAPSIGHT_HTTP: '0', HEAPSIGHT_TOKEN: 'short' }, /heapsight: HEAPSIGHT_TOKEN has a token of 5 characters: 16 or more are needed/],
       [{ HEAPSIGHT_HTTP: 'here', HEAPSIGHT_TOKEN: 'x'.repeat(16) }, /heapsight: HEAPSIGHT_HTTP is `here`, and must be PORT or HOST:PORT/],
       [{ HEAPSIGHT_SIGNAL: 'SIGNOTHING' }, /heapsight: HEAPSIGHT_SIGNAL names `SIGNOTHING`, which is no signal/],
       [{ HEAPSIGHT_SIGNAL: 'SIGUSR2=nothing' }, /none of snapshot, sample, timeline/],
+      [{ HEAPSIGHT_SIGNAL: 'SIGKILL' }, /heapsight: HEAPSIGHT_SIGNAL names SIGKILL, which no program can handle/],
+      [{ HEAPSIGHT_METHOD: 'any' }, /heapsight: HEAPSIGHT_METHOD is `any`, which is none of auto, fork, v8/],
       [{ HEAPSIGHT_SECONDS: 'long' }, /heapsight: HEAPSIGHT_SECONDS is `long`, and must be a number above 0/],
       [{ HEAPSIGHT_HTTP: '0', HEAPSIGHT_TOKEN_FILE: '/no/such/file' }, /heapsight: ENOENT.*\/no\/such\/file/],
     ]) {
