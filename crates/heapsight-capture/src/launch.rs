@@ -49,6 +49,9 @@ const SETTLED_TOOL: Duration = Duration::from_secs(1);
 /// Until this age a process without a handler for SIGUSR1 is taken to be still starting (Node needs 50 to 250 ms).
 const STARTED: Duration = Duration::from_secs(2);
 
+/// What to try with a program that ends at once.
+const ENDED: &str = "run it by itself to see why; what is captured must still run then: a server, or a program that takes its time";
+
 /// SIGUSR1 in the masks of `/proc/PID/status`.
 const SIGUSR1: u64 = 1 << (10 - 1);
 
@@ -213,7 +216,7 @@ impl Launched {
             return Ok(());
         }
         if let Some(exit) = self.exited() {
-            return Err(CaptureError::new(Kind::Gone, what, exit));
+            return Err(CaptureError::new(Kind::Gone, what, format!("it has ended ({exit})")).hint(ENDED));
         }
         if stop.load(Ordering::Relaxed) {
             return Err(CaptureError::new(Kind::Interrupted, what, "interrupted"));
@@ -253,7 +256,8 @@ impl Launched {
                     return Ok(Found { pid: choice.pid, ready, others: choice.others });
                 }
             } else if let Some(exit) = self.group.exited().filter(|_| processes.is_empty()) {
-                return Err(CaptureError::new(Kind::Gone, what(), format!("the command has ended, {exit}")));
+                let what = format!("`{}` ended ({exit}) before it could be captured", self.name);
+                return Err(CaptureError::new(Kind::Gone, what, "").hint(ENDED));
             } else if now >= deadline {
                 let seconds = self.started.elapsed().as_secs_f64();
                 return Err(CaptureError::new(

@@ -91,11 +91,12 @@ impl Exit {
     }
 }
 
+/// `exit code 3`, `signal 9`: what stands behind "it has ended".
 impl fmt::Display for Exit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Code(code) => write!(f, "it ended with exit code {code}"),
-            Self::Signal(signal) => write!(f, "it was ended by signal {signal}"),
+            Self::Code(code) => write!(f, "exit code {code}"),
+            Self::Signal(signal) => write!(f, "signal {signal}"),
         }
     }
 }

@@ -20,7 +20,7 @@ use heapsight_capture::{
     launch::{self, Exit, Inspector, Launched, Pass, is_v8_by_name},
     load::{
         command::During,
-        http::{Failure, Load, Options},
+        http::{Failure, Load, Options, Told},
         wait::{self, WaitFor},
     },
 };
@@ -324,7 +324,19 @@ fn it_begins_when_the_url_answers() {
     };
     let error = within("/503");
     assert_eq!(error.kind, Kind::Timeout);
-    assert!(error.why.starts_with("it answers with status 503, after 1.5 s"), "{error}");
+    assert!(error.what.ends_with("/503 answers with status 503"), "{error}");
+    assert_eq!(error.why, "nothing better came within 1.5 s");
+    // A load of errors would be none: it is not waited for as long as for an answer.
+    let begun = Instant::now();
+    let long = Options { requests: Some(1), ..Options::new(server.url("/503")) };
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let hears = Arc::clone(&heard);
+    let told = Told::new(move |text: &str| hears.lock().unwrap().push(text.to_owned()));
+    let error = Load::start(&Options { told, ..long }, &NEVER).unwrap_err();
+    assert_eq!(error.kind, Kind::Protocol);
+    assert!(begun.elapsed() < Duration::from_secs(20), "{error}");
+    let heard = heard.lock().unwrap();
+    assert!(heard.len() == 1 && heard[0].ends_with("a status below 500 (now: 503)"), "{heard:?}");
     let error = within("/drop");
     assert!(error.why.starts_with("connection closed"), "{error}");
 
@@ -693,7 +705,7 @@ fn a_url_is_waited_for_while_its_program_lives() {
     let mut launched = start(&folder, &command, &out, "nothing");
     let error = wait::url(&url, Duration::from_secs(30), Some(&mut launched), &NEVER).unwrap_err();
     assert_eq!(error.kind, Kind::Gone);
-    assert_eq!(error.why, "the program has ended, it ended with exit code 7");
+    assert_eq!(error.why, "the program has ended (exit code 7)");
 }
 
 #[test]
@@ -707,9 +719,10 @@ fn programs_that_do_not_come_up_are_named() {
 
     let mut launched = start(&folder, &node_app(20, &["-e"], "process.exit(7)"), &out, "listening");
     let error = launched.wait_for_text(time, &NEVER).unwrap_err();
-    assert_eq!((error.kind, &*error.why), (Kind::Gone, "it ended with exit code 7"));
+    assert_eq!((error.kind, &*error.why), (Kind::Gone, "it has ended (exit code 7)"));
     let error = launched.find(&is_v8_by_name, time, &NEVER).unwrap_err();
     assert_eq!(error.kind, Kind::Gone);
+    assert!(error.to_string().ends_with("` ended (exit code 7) before it could be captured"), "{error}");
     assert_eq!(launched.end(), Exit::Code(7));
 
     let mut launched = start(&folder, &["sleep".into(), "1000".into()], &out, "listening");

@@ -218,6 +218,41 @@ impl Context {
         }
     }
 
+    /// Files without the side files of captures among them, which `series/*` names as well.
+    pub(crate) fn without_side_files(&self, files: &[PathBuf]) -> Vec<PathBuf> {
+        let is_side = |path: &PathBuf| path.to_string_lossy().ends_with(".meta.json");
+        let skipped = files.iter().filter(|path| is_side(path)).count();
+        if skipped == 0 || skipped == files.len() {
+            return files.to_vec();
+        }
+        let side_files =
+            units::number_of(skipped as u64, "side file (….meta.json)", "side files (….meta.json)");
+        self.note(&format!("{side_files} among the files left out"));
+        files.iter().filter(|path| !is_side(path)).cloned().collect()
+    }
+
+    /// What says something on standard error from wherever it is called, also while a line of progress stands there.
+    #[expect(clippy::print_stderr, reason = "notes are for people")]
+    pub(crate) fn teller(&self) -> impl Fn(&str) + Send + Sync + 'static {
+        let quiet = self.global.quiet;
+        let clear = if self.shows_progress() { "\r\x1b[K" } else { "" };
+        move |text| {
+            if !quiet {
+                eprintln!("{clear}note: {text}");
+            }
+        }
+    }
+
+    /// The same for what is not cut where it is piped.
+    pub(crate) fn style_of_lists(&self) -> Style {
+        let piped = self.global.output.is_some() || !io::stdout().is_terminal();
+        let style = self.style();
+        if piped && std::env::var_os("COLUMNS").is_none() {
+            return Style { width: usize::MAX, ..style };
+        }
+        style
+    }
+
     /// Says to each user once that what was captured has the program's secrets in it. That it was said is remembered by a
     /// file in the folder of indexes; where there is none (`--no-cache`), it is said each time.
     pub(crate) fn warn_of_secrets(&self) {

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use heapsight_capture::process::Status;
 use heapsight_query::{OpenError, Source};
 
 /// Why a command ends early.
@@ -53,8 +54,24 @@ impl From<io::Error> for Failure {
 
 impl From<heapsight_capture::CaptureError> for Failure {
     fn from(error: heapsight_capture::CaptureError) -> Self {
-        Self::Message { what: error.to_string(), hint: error.hint }
+        let what = error.to_string();
+        let hint = error.hint.map(|hint| if is_root() { of_root(&hint) } else { hint });
+        Self::Message { what, hint }
     }
+}
+
+fn is_root() -> bool {
+    Status::read(std::process::id()).is_ok_and(|own| own.euid == 0)
+}
+
+/// A hint for whom is root already: what root may not, something else forbids.
+fn of_root(hint: &str) -> String {
+    if !hint.starts_with("run heapsight as") {
+        return hint.to_owned();
+    }
+    "heapsight runs as root already: a container without the capability SYS_PTRACE, a user namespace or a security \
+     module forbids it all the same; run heapsight where the process was started from, on the host or in its container"
+        .to_owned()
 }
 
 impl From<serde_json::Error> for Failure {

@@ -375,13 +375,21 @@ impl Session {
                 Some(status) => format!("process {} has no thread {number}", status.pid),
                 None => format!("there is no thread {number} at {}", self.wire.name()),
             };
-            let why = match numbers.as_slice() {
-                [] => "it has no workers".to_owned(),
-                _ => format!("its workers are {}", numbers.join(", ")),
+            let (why, hint) = match numbers.as_slice() {
+                [] => (
+                    "it has no workers".to_owned(),
+                    "--thread main, the default, is its only thread".to_owned(),
+                ),
+                [one] => (
+                    format!("it has one worker, thread {one}"),
+                    format!("--thread {one} is that worker, --thread main the main thread"),
+                ),
+                _ => (
+                    format!("its workers are the threads {}", numbers.join(", ")),
+                    "name one of these with --thread, or main for the main thread".to_owned(),
+                ),
             };
-            return Err(CaptureError::new(Kind::NotFound, what, why).hint(
-                "`heapsight ps` lists threads; --thread main is the main thread, --thread all takes all",
-            ));
+            return Err(CaptureError::new(Kind::NotFound, what, why).hint(hint));
         };
         // The others are let go: an inspector on a thread is not wholly free.
         for (_, other) in workers.iter().filter(|(other, _)| other.number != number) {

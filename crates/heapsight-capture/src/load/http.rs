@@ -55,6 +55,33 @@ pub struct Options {
     pub ready_within: Duration,
     /// Requests that take longer than this are counted.
     pub slow: Duration,
+    /// Hears what is waited for, if it takes longer than a moment.
+    pub told: Told,
+}
+
+/// Whoever wants to hear something, if anybody.
+#[derive(Clone, Default)]
+pub struct Told(Option<Arc<Hear>>);
+
+type Hear = dyn Fn(&str) + Send + Sync;
+
+impl Told {
+    /// Somebody.
+    pub fn new(hear: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        Self(Some(Arc::new(hear)))
+    }
+
+    fn tell(&self, text: &str) {
+        if let Some(hear) = &self.0 {
+            hear(text);
+        }
+    }
+}
+
+impl fmt::Debug for Told {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() { "Told(somebody)" } else { "Told(nobody)" })
+    }
 }
 
 impl Options {
@@ -70,6 +97,7 @@ impl Options {
             timeout: Duration::from_secs(120),
             ready_within: Duration::from_secs(30),
             slow: Duration::from_secs(1),
+            told: Told::default(),
         }
     }
 }
@@ -281,7 +309,7 @@ impl Load {
                 refused(&format!("the number of connections must be 1 to {MAX_CONNECTIONS}")).hint("use -c")
             );
         }
-        wait::url(&first, options.ready_within, None, stop)?;
+        wait::for_load(&first, options.ready_within, stop, &|text| options.told.tell(text))?;
         let connections = options.requests.map_or(options.connections, |n| {
             u32::try_from(n).unwrap_or(u32::MAX).clamp(1, options.connections)
         });

@@ -57,7 +57,7 @@ impl Subject {
         let Some(exit) = self.launched.as_mut().and_then(Launched::exited) else { return failure };
         let Failure::Message { what, .. } = failure else { return failure };
         Failure::new(
-            format!("the program that was started has ended, {exit}: {what}"),
+            format!("the program that was started has ended ({exit}): {what}"),
             "a short program is captured while it runs: --wait-for TEXT|URL begins later, --duration ends sooner",
         )
     }
@@ -108,7 +108,9 @@ pub(super) fn subject(
         Target::Pid(found.pid)
     };
     match &wait_for {
-        Some(WaitFor::Url(url)) => drop(wait::url(url, args.timeout, launched.as_mut(), stop)?),
+        Some(WaitFor::Url(url)) => {
+            wait::url_told(url, args.timeout, launched.as_mut(), stop, &context.teller())?;
+        }
         Some(WaitFor::Text(_)) => match &mut launched {
             Some(program) => program.wait_for_text(args.timeout, stop)?,
             None => {
@@ -151,11 +153,15 @@ pub(super) fn thread(args: &TargetArgs) -> Result<u32, Failure> {
 }
 
 /// What is to go on meanwhile.
-pub(super) fn meanwhile(during: &MeanwhileArgs, timeout: Duration) -> Result<Meanwhile, Failure> {
+pub(super) fn meanwhile(
+    context: &Context,
+    during: &MeanwhileArgs,
+    timeout: Duration,
+) -> Result<Meanwhile, Failure> {
     Ok(match (&during.during, &during.load) {
         (Some(command), _) => Meanwhile::command(command.clone()),
         (None, Some(url)) => {
-            Meanwhile::load(load_options(url, during.requests, during.connections, timeout)?)
+            Meanwhile::load(load_options(context, url, during.requests, during.connections, timeout)?)
         }
         (None, None) => Meanwhile::time(during.duration),
     })
@@ -163,6 +169,7 @@ pub(super) fn meanwhile(during: &MeanwhileArgs, timeout: Duration) -> Result<Mea
 
 /// A load of so many requests over so many connections.
 pub(super) fn load_options(
+    context: &Context,
     url: &str,
     requests: u64,
     connections: usize,
@@ -179,6 +186,7 @@ pub(super) fn load_options(
     options.requests = Some(requests);
     options.connections = connections;
     options.ready_within = timeout;
+    options.told = http::Told::new(context.teller());
     Ok(options)
 }
 
@@ -320,7 +328,7 @@ pub(super) fn report(
         text.push_str(&load_text(load));
     }
     if let Some(exit) = exit.filter(|exit| !exit.success()) {
-        text.push_str(&format!("the command of --during ended {exit}\n"));
+        text.push_str(&format!("the command of --during ended with {exit}\n"));
     }
     say(context, &text)
 }

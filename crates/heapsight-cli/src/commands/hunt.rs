@@ -74,7 +74,7 @@ pub(super) fn hunt(context: &Context, args: &Rounds) -> Result<Hunted, Failure> 
     };
     let thread = capture::thread(&from)?;
     let (path, folder) = folder(how.keep.as_deref())?;
-    let work = Work { args: how, requests: args.requests, thread, stop: &stop, asked: Cell::new(0) };
+    let work = Work { context, args: how, requests: args.requests, thread, stop: &stop, asked: Cell::new(0) };
     let mut subject = capture::subject(context, &from, capture::Makes::Answer, &stop)?;
     let found = capture::watched(context, &stop, |monitor| work.go(&mut subject, &path, monitor))
         .map_err(|failure| subject.explained(failure))?;
@@ -108,6 +108,7 @@ fn not_sampled(error: &CaptureError, monitor: &Monitor<'_>) {
 }
 
 struct Work<'a> {
+    context: &'a Context,
     args: &'a Args,
     requests: Option<u64>,
     thread: u32,
@@ -229,7 +230,8 @@ impl Work<'_> {
         requests: u64,
         progress: &mut dyn FnMut(&http::Progress),
     ) -> Result<Option<u64>, Failure> {
-        let mut options = capture::load_options(url, requests, self.args.connections, self.args.timeout)?;
+        let (connections, timeout) = (self.args.connections, self.args.timeout);
+        let mut options = capture::load_options(self.context, url, requests, connections, timeout)?;
         options.first = self.asked.get() + 1;
         let report = Load::start(&options, self.stop)?.wait(self.stop, progress);
         self.asked.set(options.first + report.requests);
@@ -252,7 +254,7 @@ impl Work<'_> {
         self.go_on()?;
         if !exit.success() {
             return Err(Failure::new(
-                format!("the command of --during failed: `{command}` {exit}"),
+                format!("the command of --during failed: `{command}` ended with {exit}"),
                 "a round that fails is no work: run the command by itself first",
             ));
         }

@@ -1,6 +1,10 @@
 //! `heapsight sample`.
 
-use std::{collections::VecDeque, fs, path::PathBuf};
+use std::{
+    collections::VecDeque,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use heapsight_capture::{
     inspector::SamplingOptions,
@@ -19,7 +23,7 @@ use crate::{
 pub(super) fn run(context: &Context, args: &Args) -> Result<Answer, Failure> {
     let stop = capture::stop_on_signals()?;
     let thread = capture::thread(&args.target)?;
-    let meanwhile = capture::meanwhile(&args.meanwhile, args.target.timeout)?;
+    let meanwhile = capture::meanwhile(context, &args.meanwhile, args.target.timeout)?;
     if args.every.is_some() && context.capture_output().path.is_some_and(|path| !path.is_dir()) {
         return Err(Failure::new(
             "several profiles do not go into one file",
@@ -49,8 +53,22 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Answer, Failure> {
     .map_err(|failure| subject.explained(failure))?;
     subject.taker.close()?;
     series.kept(&taken.written);
+    if let Some(path) = &taken.written.path {
+        say_if_empty(context, path);
+    }
     capture::report(context, &[taken], series.meanwhile.finish(&stop))?;
     Ok(Answer::Yes)
+}
+
+/// Says that a profile has nothing in it, and what would see more.
+fn say_if_empty(context: &Context, path: &Path) {
+    let Ok(profile) = super::profile::read(context, path) else { return };
+    if profile.total_size() == 0 {
+        context.note(
+            "the profile is empty: of what was sampled nothing is alive. A longer time or a smaller --interval sees more, \
+             and --include-collected major,minor also what has been collected (Node.js 20 and later)",
+        );
+    }
 }
 
 /// Profiles that are written again and again, of which some are kept.
@@ -78,7 +96,6 @@ impl Schedule for Series<'_> {
             if let Err(error) = fs::remove_file(&oldest) {
                 self.context.note(&format!("cannot remove {}: {error}", oldest.display()));
             }
-            // Only the last profile of a series has a side file.
             let _ = fs::remove_file(Metadata::path_of(&oldest));
         }
     }

@@ -63,7 +63,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Answer, Failure> {
             "name a folder that exists: -o captures/",
         ));
     }
-    let mut meanwhile = capture::meanwhile(&args.meanwhile, args.target.timeout)?;
+    let mut meanwhile = capture::meanwhile(context, &args.meanwhile, args.target.timeout)?;
     let mut taken = Vec::new();
     capture::watched(context, &stop, |monitor| {
         if meanwhile.is_busy() {

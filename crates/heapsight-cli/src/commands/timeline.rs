@@ -18,7 +18,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Answer, Failure> {
     }
     let stop = capture::stop_on_signals()?;
     let thread = capture::thread(&args.target)?;
-    let mut meanwhile = capture::meanwhile(&args.meanwhile, args.target.timeout)?;
+    let mut meanwhile = capture::meanwhile(context, &args.meanwhile, args.target.timeout)?;
     let mut subject = capture::subject(context, &args.target, capture::Makes::File, &stop)?;
     if args.meanwhile.duration.is_none() && !meanwhile.is_busy() {
         context.note("recording until Ctrl-C; --duration 30s, --load or --during end it by themselves");
