@@ -12,7 +12,7 @@ pub(crate) mod tui;
 pub(crate) mod upload;
 pub(crate) mod watch;
 
-use std::path::PathBuf;
+use std::{fmt::Display, path::PathBuf, str::FromStr};
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
@@ -294,7 +294,7 @@ pub(crate) struct Dominators {
     #[arg(value_name = "@ID")]
     pub(crate) object: Option<String>,
     /// Levels to print, at most 64
-    #[arg(long, default_value_t = 4, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64))]
+    #[arg(long, default_value_t = 4, value_name = "N", value_parser = whole::<u8>(1, Some(64)))]
     pub(crate) depth: u8,
     /// Children of each object to print
     #[arg(long, default_value_t = 8, value_name = "N")]
@@ -309,8 +309,9 @@ pub(crate) struct Dominators {
 
 /// Where the bytes are: code, strings, arrays, native memory; and by native context
 #[derive(Debug, ClapArgs)]
-#[command(after_help = "Example:
-  heapsight stats app.heapsnapshot")]
+#[command(after_help = "Examples:
+  heapsight stats app.heapsnapshot
+  heapsight stats app.heapsnapshot --json     with all variables that keep memory for nothing")]
 pub(crate) struct Stats {
     /// Snapshot or timeline; `-` is standard input
     #[arg(value_name = "FILE")]
@@ -414,8 +415,9 @@ pub(crate) struct Export {
 ///
 /// Exit code 0 if it is sound, 1 if it can be read but is damaged, 2 if it cannot be read.
 #[derive(Debug, ClapArgs)]
-#[command(after_help = "Example:
-  heapsight validate app.heapsnapshot && echo sound")]
+#[command(after_help = "Examples:
+  heapsight validate app.heapsnapshot && echo sound
+  heapsight validate app.heapsnapshot --json     each kind of damage, and how often")]
 pub(crate) struct Validate {
     /// Snapshot or timeline; `-` is standard input
     #[arg(value_name = "FILE")]
@@ -436,8 +438,25 @@ pub(crate) struct Validate {
 Exit code 1 if there are none, or if no method would work for the one that is named.")]
 pub(crate) struct Ps {
     /// Only this process, in detail
-    #[arg(value_name = "PID", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(value_name = "PID", value_parser = whole::<u32>(1, None))]
     pub(crate) pid: Option<u32>,
+}
+
+/// A whole number, not below and not above these.
+pub(crate) fn whole<T>(
+    least: T,
+    most: Option<T>,
+) -> impl Fn(&str) -> Result<T, String> + Clone + Send + Sync + 'static
+where
+    T: FromStr + PartialOrd + Display + Copy + Send + Sync + 'static,
+{
+    move |text| {
+        let number = text.trim().parse::<T>().ok();
+        number.filter(|n| *n >= least && most.is_none_or(|most| *n <= most)).ok_or_else(|| match most {
+            Some(most) => format!("give a whole number from {least} to {most}"),
+            None => format!("give a whole number, {least} or more"),
+        })
+    }
 }
 
 /// A number from 0 to 100.

@@ -81,6 +81,9 @@ fn read_hint(problem: &Problem) -> Option<&'static str> {
         Problem::NotASnapshot(_) => {
             "heapsight reads .heapsnapshot and .heaptimeline files of Node.js, Deno, Bun and Chromium, also .gz and .zst"
         }
+        Problem::OtherFormat(what) if what.contains("heap profile") => {
+            "this command wants a heap snapshot or an allocation timeline; `heapsight profile top FILE` reads profiles"
+        }
         Problem::OtherFormat(_) => "this command wants a heap snapshot or an allocation timeline",
         Problem::OutOfMemory { .. } => "it takes about 85 bytes an object: use a machine with more memory",
         _ => return None,

@@ -271,6 +271,19 @@ pub fn owner(heap: &Heap, tree: &ReadableTree, ord: u32) -> Option<(u32, usize)>
     }
 }
 
+/// A count in words, its thousands apart.
+pub(crate) fn counted(n: u64) -> String {
+    let digits = n.to_string();
+    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

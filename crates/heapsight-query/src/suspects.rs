@@ -212,8 +212,9 @@ fn accumulations(placing: Placing<'_>, least: u64) -> Vec<Finding> {
                 (Pattern::Large, "most of it is one object".to_owned())
             } else {
                 let why = format!(
-                    "it holds {count} objects, the largest of which has {share:.1} % of what it retains: here memory accumulates. \
-                     A cache needs a limit in number or time; what is done has to be taken out"
+                    "it holds {} objects, the largest of which has {share:.1} % of what it retains: here memory accumulates. \
+                     A cache needs a limit in number or time; what is done has to be taken out",
+                    story::counted(count)
                 );
                 (Pattern::Accumulation, why)
             };
@@ -245,7 +246,8 @@ fn classes(placing: Placing<'_>, least: u64, findings: &mut Vec<Finding>, patter
             continue;
         }
         let Some(&first) = sample.first() else { continue };
-        let why = format!("{} objects of one class, which no single container holds", row.count);
+        let why =
+            format!("{} objects of one class, which no single container holds", story::counted(row.count));
         let examples = sample.iter().copied().take(EXAMPLES).collect();
         let found =
             Found { count: row.count, retained_size: row.retained_size, parts: Vec::new(), why, examples };

@@ -1,9 +1,10 @@
 //! An allocation timeline by time: how many objects were allocated, what of them is alive, and what is alive of a part of
 //! the recording.
 //!
-//! V8 gives ids in the order of allocation, in steps of two for what JavaScript allocates, and notes the last one given
-//! about every 50 ms. So the file says how many objects were allocated between two notes; how many bytes, it says only of
-//! those that are alive. What was there before the recording is the first interval.
+//! About every 50 ms V8 collects garbage, gives ids to the objects that it has not seen before, in steps of two, and notes
+//! the last one given. So the file says how many new objects each look has seen, not how many were allocated and gone
+//! before it; how many bytes, it says only of those that are alive in the end. What was there before the recording is the
+//! first interval. (`allocations` counts each allocation, where stacks are recorded.)
 
 use std::cmp::Reverse;
 
@@ -22,7 +23,7 @@ pub struct Interval {
     pub from_us: u64,
     /// When it ends.
     pub to_us: u64,
-    /// Objects that were allocated in it.
+    /// Objects that were allocated in it and seen at its end.
     pub allocated_count: u64,
     /// Objects of them that are alive.
     pub live_count: u64,

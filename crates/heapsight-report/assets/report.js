@@ -17,8 +17,8 @@
     if (n < 0) return "-" + bytes(-n);
     if (n < 1024) return Math.round(n) + " B";
     let value = n / 1024, unit = 0;
-    while (value >= 1023.95 && unit + 1 < UNITS.length) { value /= 1024; unit += 1; }
-    return value.toFixed(1) + " " + UNITS[unit];
+    while (value >= 1023.5 && unit + 1 < UNITS.length) { value /= 1024; unit += 1; }
+    return (value >= 999.95 ? count(Math.round(value)) : value.toFixed(1)) + " " + UNITS[unit];
   }
   const count = (n) => String(Math.round(n)).replace(/\B(?=(\d{3})+(?!\d))/g, ",");
   const signed = (n, form) => (n > 0 ? "+" : "") + form(n);
@@ -121,9 +121,11 @@
     const v = data.verdict;
     if (!v) return;
     const cards = v.suspects.map((s) => {
-      const amounts = [signed(s.size_growth, bytes)];
+      const rounds = s.sizes.length || 1;
+      const amounts = [signed(s.size_growth / rounds, bytes) + " a round"];
       if (s.counts.length) amounts.push(signed(s.count_growth / s.counts.length, count) + " " + s.noun + " a round");
-      if (v.requests) amounts.push(bytes(s.size_growth / v.requests) + " a request");
+      if (v.requests) amounts.push(signed(s.size_growth / v.requests, bytes) + " a request");
+      if (rounds > 1) amounts.push(bytes(s.size_growth) + " in " + rounds + " rounds");
       const alike = s.holders > 1 ? number_of(s.holders, "object", "objects") + " held alike, for one " : "";
       const made = s.allocated && s.allocated.length
         ? el("span", null, ...s.allocated.slice(0, 3).flatMap((frame, at) => [at ? el("span.soft", null, " called by ") : "",

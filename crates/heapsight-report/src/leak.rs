@@ -86,6 +86,8 @@ fn paragraph(text: &str, style: Style) -> String {
 
 fn heading(verdict: &Verdict, subject: &Subject) -> String {
     let found = match verdict.suspects.len() {
+        // Without ids less is seen, and the words are more careful.
+        0 if !verdict.by_id && verdict.totals.len() > 1 => "no leak seen".to_owned(),
         0 => "no leak found".to_owned(),
         n => format!("{} found", number_of(n as u64, "leak", "leaks")),
     };
@@ -129,16 +131,22 @@ pub(crate) fn suspect_text(
         }
         None => String::new(),
     };
+    // Everything in front of "a round" is of one round.
     let members = if suspect.counts.is_empty() {
         String::new()
     } else {
-        format!("{} {noun} a round, ", signed_count(a_round as i64))
+        format!("{} {noun}, ", signed_count(a_round as i64))
+    };
+    let rounds = suspect.sizes.len().max(1) as u64;
+    let all = match rounds {
+        1 => String::new(),
+        _ => format!(", {} in {rounds} rounds", bytes(suspect.size_growth())),
     };
     let mut out = format!(
-        "{}  {}  {members}{}{each}\n",
+        "{}  {}  {members}{} a round{each}{all}\n",
         paint.accent(&format!("#{rank}")),
         paint.bold(&plain(&suspect.title)),
-        paint.red(&signed_bytes(suspect.size_growth() as i64)),
+        paint.red(&signed_bytes((suspect.size_growth() / rounds) as i64)),
     );
     let mut line = |what: &str, value: &str| {
         let indent = " ".repeat(4 + LEFT);

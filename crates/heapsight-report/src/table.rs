@@ -33,6 +33,8 @@ pub enum Cell {
     Estimate(u64, Option<f64>),
     /// The relative error of an estimate.
     Error(Option<f64>),
+    /// A moment of a recording, in microseconds.
+    Moment(u64),
 }
 
 impl Cell {
@@ -48,13 +50,14 @@ impl Cell {
             Self::Id(id) => format!("@{id}"),
             Self::Estimate(n, error) => units::estimate(*n, *error),
             Self::Error(error) => units::error(*error),
+            Self::Moment(us) => units::seconds(*us),
         }
     }
 
     fn raw(&self) -> String {
         match self {
             Self::Text(text) => text.clone(),
-            Self::Bytes(n) | Self::Count(n) | Self::Estimate(n, _) => n.to_string(),
+            Self::Bytes(n) | Self::Count(n) | Self::Estimate(n, _) | Self::Moment(n) => n.to_string(),
             Self::Error(error) => error.map(|error| format!("{error:.6}")).unwrap_or_default(),
             Self::SignedBytes(n) | Self::SignedCount(n) => n.to_string(),
             Self::Share(part, whole) => {
@@ -79,7 +82,8 @@ pub struct Table {
 }
 
 impl Table {
-    /// A table with these columns: heading for people, name for programs. A column without a heading is for programs only.
+    /// A table with these columns: heading for people, name for programs. A column without a heading is for programs only,
+    /// one without a name for people only.
     pub fn new(columns: &[(&'static str, &'static str)]) -> Self {
         Self { columns: columns.to_vec(), rows: Vec::new() }
     }
@@ -147,10 +151,12 @@ impl Table {
     /// Comma-separated values (RFC 4180) with raw numbers.
     pub fn csv(&self) -> String {
         let mut out = String::new();
-        let names: Vec<String> = self.columns.iter().map(|(_, name)| (*name).to_owned()).collect();
+        let columns: Vec<usize> =
+            (0..self.columns.len()).filter(|&c| !self.columns[c].1.is_empty()).collect();
+        let names: Vec<String> = columns.iter().map(|&c| self.columns[c].1.to_owned()).collect();
         csv_line(&mut out, &names);
         for row in &self.rows {
-            csv_line(&mut out, &row.iter().map(Cell::raw).collect::<Vec<_>>());
+            csv_line(&mut out, &columns.iter().map(|&c| row[c].raw()).collect::<Vec<_>>());
         }
         out
     }
@@ -189,6 +195,20 @@ pub fn cut(text: &str, width: usize) -> String {
     }
     out.push('…');
     out
+}
+
+/// Cuts text at its front, so that its end stays: a line number, say.
+pub fn cut_front(text: &str, width: usize) -> String {
+    if text.width() <= width {
+        return text.to_owned();
+    }
+    let mut used = 1;
+    let fits = |c: &char| {
+        used += c.width().unwrap_or(0);
+        used <= width
+    };
+    let end: Vec<char> = text.chars().rev().take_while(fits).collect();
+    if width == 0 { String::new() } else { std::iter::once('…').chain(end.into_iter().rev()).collect() }
 }
 
 /// Appends one line of comma-separated values.
@@ -234,6 +254,14 @@ mod tests {
         let narrow = table().text(32, Paint::default());
         assert!(narrow.lines().all(|line| line.width() <= 32), "{narrow}");
         assert!(narrow.contains('…'));
+    }
+
+    #[test]
+    fn places_are_cut_at_their_front() {
+        let place = "日本/application-server.js:1234";
+        assert_eq!(cut_front(place, 40), place);
+        assert_eq!(cut_front(place, 16), "…-server.js:1234");
+        assert_eq!([cut_front(place, 1), cut_front(place, 0)], ["…", ""]);
     }
 
     #[test]

@@ -113,6 +113,11 @@ pub fn summary(summary: &Summary, most: usize, title: &str, selected: bool, styl
     out
 }
 
+/// A text broken at spaces, a row of the width each; none for nothing.
+pub fn broken(text: &str, width: usize) -> Vec<String> {
+    if text.is_empty() { Vec::new() } else { crate::leak::wrap(text, width) }
+}
+
 /// Says how many rows were left out.
 pub fn left_out(all: usize, most: usize, singular: &str, plural: &str, style: Style) -> String {
     if all <= most {

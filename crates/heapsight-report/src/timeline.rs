@@ -14,7 +14,7 @@ use crate::{
     paint::plain,
     table::{Cell, Table},
     text::{Style, left_out, objects_table},
-    units::{bytes, count, number_of, percent},
+    units::{bytes, count, number_of, percent, seconds},
 };
 
 /// Rows of a chart in the terminal.
@@ -52,18 +52,13 @@ fn bars(recording: &Recording, columns: usize) -> Vec<Bar> {
     out
 }
 
-fn seconds(us: u64) -> String {
-    let s = us as f64 / 1e6;
-    if s < 100.0 { format!("{s:.2} s") } else { format!("{s:.0} s") }
-}
-
-/// One line about a recording.
+/// One line about a recording. V8 looks at the heap about every 50 ms; what has come and gone in between is in no number.
 pub fn summary(recording: &Recording) -> String {
     let (allocated, live, size) = recording.sums();
     format!(
-        "{}: {} allocated, {} of them alive ({}, {})",
+        "{}: V8 looked every 50 ms and saw {}, {} of them alive at the end ({}, {})",
         seconds(recording.duration_us()),
-        number_of(allocated, "object", "objects"),
+        number_of(allocated, "new object", "new objects"),
         count(live),
         percent(live, allocated),
         bytes(size),
@@ -128,7 +123,7 @@ pub fn bars_text(recording: &Recording, title: &str, style: Style) -> String {
         bars.iter().flat_map(|bar| std::iter::repeat_n(value(bar), wide)).collect()
     };
     let columns = bars.len() * wide;
-    out += &format!("\n{}\n", style.paint.bold("Objects: ░ allocated, █ alive"));
+    out += &format!("\n{}\n", style.paint.bold("Objects: ░ seen, █ alive at the end"));
     out += &chart(&stretched(&|bar| (bar.allocated, bar.live_count)), count, label, style);
     out += &format!("{}\n", style.paint.bold("Bytes alive"));
     out += &chart(&stretched(&|bar| (0, bar.live_size)), bytes, label, style);
@@ -157,7 +152,7 @@ pub fn bars_svg(recording: &Recording, title: &str) -> String {
     let count_top = most(&|bar| bar.allocated.max(bar.live_count));
     let size_top = most(&|bar| bar.live_size);
     let charts: [(f64, &str, String); 2] = [
-        (78.0, "Objects: light allocated, dark alive", count(count_top)),
+        (78.0, "Objects: light seen, dark alive at the end", count(count_top)),
         (238.0, "Bytes alive", bytes(size_top)),
     ];
     for (top, name, label) in &charts {
@@ -181,7 +176,7 @@ pub fn bars_svg(recording: &Recording, title: &str) -> String {
         let x = LEFT + step * at as f64;
         let until = (duration as f64 * (at + 1) as f64 / bars.len() as f64) as u64;
         let told = format!(
-            "until {}: {} allocated, {} alive, {}",
+            "until {}: {} seen, {} alive, {}",
             seconds(until),
             number_of(bar.allocated, "object", "objects"),
             count(bar.live_count),
@@ -219,14 +214,14 @@ pub fn intervals_table(intervals: &[Interval]) -> Table {
     let mut table = Table::new(&[
         ("", "from_us"),
         ("Until", "to_us"),
-        ("Allocated", "allocated_count"),
+        ("Seen", "allocated_count"),
         ("Alive", "live_count"),
         ("Size alive", "live_size"),
     ]);
     for i in intervals {
         table.row(vec![
-            Cell::Count(i.from_us),
-            Cell::Count(i.to_us),
+            Cell::Moment(i.from_us),
+            Cell::Moment(i.to_us),
             Cell::Count(i.allocated_count),
             Cell::Count(i.live_count),
             Cell::Bytes(i.live_size),

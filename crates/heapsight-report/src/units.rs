@@ -1,6 +1,6 @@
 //! Numbers for people.
 
-/// Bytes with a unit, three or four digits: `17 B`, `1.2 KiB`, `639.8 MiB`.
+/// Bytes with a unit, three or four digits: `17 B`, `1.2 KiB`, `639.8 MiB`, `1,010 KiB`.
 pub fn bytes(n: u64) -> String {
     const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
     if n < 1024 {
@@ -8,12 +8,16 @@ pub fn bytes(n: u64) -> String {
     }
     let mut value = n as f64 / 1024.0;
     let mut unit = 0;
-    // Not below 1023.95, which would be printed as 1024.0.
-    while value >= 1023.95 && unit + 1 < UNITS.len() {
+    // Not below 1023.5, which would be printed as 1,024.
+    while value >= 1023.5 && unit + 1 < UNITS.len() {
         value /= 1024.0;
         unit += 1;
     }
-    format!("{value:.1} {}", UNITS[unit])
+    if value >= 999.95 {
+        format!("{} {}", count(value.round() as u64), UNITS[unit])
+    } else {
+        format!("{value:.1} {}", UNITS[unit])
+    }
 }
 
 /// Bytes that were estimated: as many digits as a relative standard error lets stand, two for 10 %, and one beyond a
@@ -89,6 +93,12 @@ pub fn percent(part: u64, whole: u64) -> String {
     if value == 0.0 || value >= 9.95 { format!("{value:.0} %") } else { format!("{value:.1} %") }
 }
 
+/// A moment or a length of time in microseconds: `0.05 s`, `120 s`.
+pub fn seconds(us: u64) -> String {
+    let s = us as f64 / 1e6;
+    if s < 100.0 { format!("{s:.2} s") } else { format!("{s:.0} s") }
+}
+
 /// A distance as DevTools shows it: a minus sign where only V8's own roots, or none, lead.
 pub fn distance(packed: i32) -> String {
     if (0..heapsight_analysis::distance::SYSTEM).contains(&packed) {
@@ -109,11 +119,22 @@ mod tests {
 
     #[test]
     fn sizes_have_units() {
-        let shown: Vec<String> =
-            [0, 1023, 1024, 1536, 1_048_524, 1_048_576, 639_829_709, 5_000_000_000, u64::MAX]
-                .into_iter()
-                .map(bytes)
-                .collect();
+        let shown: Vec<String> = [
+            0,
+            1023,
+            1024,
+            1536,
+            1_034_650,
+            1_048_000,
+            1_048_524,
+            1_048_576,
+            639_829_709,
+            5_000_000_000,
+            u64::MAX,
+        ]
+        .into_iter()
+        .map(bytes)
+        .collect();
         assert_eq!(
             shown,
             [
@@ -121,11 +142,13 @@ mod tests {
                 "1023 B",
                 "1.0 KiB",
                 "1.5 KiB",
-                "1023.9 KiB",
+                "1,010 KiB",
+                "1,023 KiB",
+                "1.0 MiB",
                 "1.0 MiB",
                 "610.2 MiB",
                 "4.7 GiB",
-                "16384.0 PiB"
+                "16,384 PiB"
             ]
         );
         assert_eq!(

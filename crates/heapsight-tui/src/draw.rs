@@ -59,15 +59,27 @@ pub fn draw(frame: &mut Frame<'_>, state: &mut State, theme: Theme) {
     let area = frame.area();
     let line = |y: u16| Rect { x: 0, y, width: area.width, height: u16::from(y < area.height) };
     let chart = if state.view() == View::Timeline && area.height >= TALL { CHART } else { 0 };
-    let headings = 2 + chart;
+    let warning = heapsight_report::text::broken(&state.pane().list.warning, usize::from(area.width));
+    // Of a small screen something is left for the rows.
+    let warned = (warning.len() as u16).min(area.height / 3);
+    let headings = 2 + warned + chart;
     let body =
         Rect { y: (headings + 1).min(area.height), height: area.height.saturating_sub(headings + 2), ..area };
     state.set_height(usize::from(body.height));
     let mut areas = Areas { rows: headings + 1, ..Areas::default() };
     frame.render_widget(tabs(state, theme, area.width, &mut areas), line(0));
     frame.render_widget(sum(state, theme, area.width), line(1));
+    for (at, row) in warning.into_iter().take(usize::from(warned)).enumerate() {
+        let style = theme.coloured(BOLD, Color::Red);
+        frame.render_widget(Line::from(Span::styled(row, style)), line(2 + at as u16));
+    }
     if chart > 0 {
-        picture(frame, state, theme, Rect { y: 2, height: chart.min(area.height.saturating_sub(2)), ..area });
+        picture(
+            frame,
+            state,
+            theme,
+            Rect { y: 2 + warned, height: chart.min(area.height.saturating_sub(2)), ..area },
+        );
     }
     if state.tree().is_empty() {
         let text = if state.is_stale() { "Working…" } else { state.pane().list.empty.as_str() };

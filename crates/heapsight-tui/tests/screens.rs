@@ -128,6 +128,12 @@ fn a_single_file_has_nothing_to_compare_with() {
 }
 
 #[test]
+fn a_warning_is_read_whole() {
+    let strangers = || state(&["node-24.21.0.heapsnapshot", "pairA.heapsnapshot"]);
+    insta::assert_snapshot!([60, 120].map(|width| story(strangers(), width, 12, &["2", "↓"])).join("\n"));
+}
+
+#[test]
 fn back_leads_where_one_was() {
     let mut state = pair();
     press(&mut state, "/leak~→↓↓r");

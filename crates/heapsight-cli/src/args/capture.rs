@@ -36,7 +36,9 @@ pub(crate) struct Meanwhile {
     /// Record while this shell command runs
     #[arg(long, value_name = "CMD", conflicts_with = "load")]
     pub(crate) during: Option<String>,
-    /// Record while this URL is asked for, and print how long the answers took; an n in braces in it is the number of the request
+    #[arg(
+        help = "Record while this URL is asked for, and print how long the answers took; {\u{1b}[0mn} in it is the number of the request"
+    )]
     #[arg(long, value_name = "URL")]
     pub(crate) load: Option<String>,
     /// Requests of --load
@@ -85,7 +87,7 @@ pub(crate) struct Snapshot {
     #[arg(long)]
     pub(crate) stable_ids: bool,
     /// Take so many
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = super::whole::<u32>(1, None))]
     pub(crate) repeat: u32,
     /// The time between two of them
     #[arg(long, value_name = "TIME", value_parser = duration, requires = "repeat")]
@@ -166,7 +168,7 @@ pub(crate) struct Sample {
     #[arg(long, value_name = "SIZE", default_value = "512KiB", value_parser = size)]
     pub(crate) interval: u64,
     /// Frames of a stack that are kept, at most 128
-    #[arg(long, value_name = "N", default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..=128))]
+    #[arg(long, value_name = "N", default_value_t = 128, value_parser = super::whole::<u32>(1, Some(128)))]
     pub(crate) depth: u32,
     /// Keep what was collected, too
     #[arg(long, value_enum, value_delimiter = ',', value_name = "major,minor")]
@@ -223,7 +225,7 @@ pub(crate) struct Live {
     #[arg(long)]
     pub(crate) once: bool,
     /// Print so many tables, without a terminal, and end
-    #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), conflicts_with = "once")]
+    #[arg(short = 'n', long, value_name = "N", value_parser = super::whole::<u64>(1, None), conflicts_with = "once")]
     pub(crate) count: Option<u64>,
     #[command(flatten)]
     pub(crate) top: Top,
@@ -268,7 +270,7 @@ pub(crate) struct Arm {
     #[command(flatten)]
     pub(crate) target: From,
     /// At most so many snapshots
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = super::whole::<u32>(1, Some(100)))]
     pub(crate) near_limit: u32,
 }
 

@@ -49,8 +49,12 @@ pub(crate) struct Query {
     #[arg(value_name = "FILE", required = true)]
     pub(crate) files: Vec<PathBuf>,
     /// The query
+    #[expect(clippy::struct_field_names, reason = "it is called so on the command line")]
     #[arg(value_name = "QUERY")]
     pub(crate) query: String,
+    /// What other commands have, so that it can be said what stands in its place.
+    #[arg(long, hide = true, num_args = 0..=1, default_missing_value = "")]
+    pub(crate) top: Option<String>,
 }
 
 /// Answer a coding agent's questions over standard input and output (Model Context Protocol)

@@ -52,7 +52,7 @@ pub(crate) struct Rounds {
     #[command(flatten)]
     pub(crate) hunt: Hunt,
     /// Requests of a round [default with --load: 1000]
-    #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(short = 'n', long, value_name = "N", value_parser = super::whole::<u64>(1, None))]
     pub(crate) requests: Option<u64>,
     /// A sampling profile of the last round: says where what leaks was allocated. A hunt records one itself
     #[arg(long, value_name = "FILE", conflicts_with_all = ["command", "demo", "load", "during", "duration", "interactive"])]
@@ -63,7 +63,9 @@ pub(crate) struct Rounds {
 #[derive(Clone, Debug, ClapArgs)]
 #[command(next_help_heading = "Hunting in a running program")]
 pub(crate) struct Hunt {
-    /// A round is so many requests for this URL (-n, -c); an n in braces in it becomes the number of the request
+    #[arg(
+        help = "A round is so many requests for this URL (-n, -c); {\u{1b}[0mn} in it becomes the number of the request"
+    )]
     #[arg(long, value_name = "URL", conflicts_with_all = ["during", "duration", "interactive"])]
     pub(crate) load: Option<String>,
     /// A round is one run of this shell command
@@ -76,10 +78,10 @@ pub(crate) struct Hunt {
     #[arg(long)]
     pub(crate) interactive: bool,
     /// Rounds between snapshots
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=20))]
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = super::whole::<u32>(1, Some(20)))]
     pub(crate) rounds: u32,
     /// Rounds before the first snapshot
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(..=20))]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = super::whole::<u32>(0, Some(20)))]
     pub(crate) warm_up: u32,
     /// Connections of --load
     #[arg(short = 'c', long, value_name = "C", default_value_t = 5)]

@@ -106,7 +106,7 @@ pub(crate) struct Tree {
     #[command(flatten)]
     pub(crate) input: Files,
     /// Levels to print
-    #[arg(long, default_value_t = 12, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(long, default_value_t = 12, value_name = "N", value_parser = super::whole::<u32>(1, Some(1000)))]
     pub(crate) depth: u32,
     /// Callees of each function to print
     #[arg(long, default_value_t = 8, value_name = "N")]
@@ -128,7 +128,7 @@ pub(crate) struct Callers {
     #[arg(long, value_name = "PATTERN")]
     pub(crate) function: Option<String>,
     /// Levels of callers
-    #[arg(long, default_value_t = 8, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
+    #[arg(long, default_value_t = 8, value_name = "N", value_parser = super::whole::<u32>(1, Some(64)))]
     pub(crate) depth: u32,
     /// Functions, and callers of each, to print
     #[arg(long, default_value_t = 8, value_name = "N")]
@@ -153,7 +153,7 @@ pub(crate) struct Flame {
     #[arg(long, value_name = "OLD")]
     pub(crate) diff: Option<PathBuf>,
     /// Levels to draw
-    #[arg(long, default_value_t = 512, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
+    #[arg(long, default_value_t = 512, value_name = "N", value_parser = super::whole::<u32>(1, Some(4096)))]
     pub(crate) depth: u32,
 }
 
@@ -181,8 +181,9 @@ pub(crate) struct ProfileDiff {
 
 /// One profile that is the sum of several
 #[derive(Debug, ClapArgs)]
-#[command(after_help = "Example:
-  heapsight profile merge hourly/*.heapprofile -o day.heapprofile")]
+#[command(after_help = "Examples:
+  heapsight profile merge hourly/*.heapprofile -o day.heapprofile
+  heapsight profile merge one.heapprofile two.pb.gz -o both.heapprofile")]
 pub(crate) struct Merge {
     #[command(flatten)]
     pub(crate) input: Files,

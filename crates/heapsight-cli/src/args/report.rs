@@ -19,7 +19,7 @@ pub(crate) struct Report {
     #[arg(value_name = "FILE", required = true)]
     pub(crate) files: Vec<PathBuf>,
     /// Requests between each two of them
-    #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(short = 'n', long, value_name = "N", value_parser = super::whole::<u64>(1, None))]
     pub(crate) requests: Option<u64>,
     /// A sampling profile of the last round: says where what leaks was allocated
     #[arg(long, value_name = "FILE")]

@@ -48,7 +48,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Answer, Failure> {
         let mut table = Table::new(&[
             ("Row", "id"),
             ("Function", "function"),
-            ("Allocated", "count"),
+            ("Allocations", "count"),
             ("Size", "size"),
             ("Alive", "live_count"),
             ("Size alive", "live_size"),
@@ -76,10 +76,10 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Answer, Failure> {
                 let style = context.style();
                 let sum = |f: &dyn Fn(&AllocationTop) -> u64| tops.iter().map(f).sum::<u64>();
                 let title = format!(
-                    "{} allocated ({}), {} of them alive ({})",
-                    units::number_of(sum(&|t| t.allocated.count), "object", "objects"),
+                    "{} ({}); {} alive at the end name their stack ({})",
+                    units::number_of(sum(&|t| t.allocated.count), "allocation", "allocations"),
                     units::bytes(sum(&|t| t.allocated.size)),
-                    units::count(sum(&|t| t.allocated.live_count)),
+                    units::number_of(sum(&|t| t.allocated.live_count), "object", "objects"),
                     units::bytes(sum(&|t| t.allocated.live_size)),
                 );
                 let mut text =
@@ -216,7 +216,7 @@ fn intervals(context: &Context, args: &Args, heap: &Heap) -> Result<Answer, Fail
         ]);
         for i in intervals.iter().take(rows) {
             table.row(vec![
-                Cell::Text(format!("{:.2} s", i.timestamp_us as f64 / 1e6)),
+                Cell::Moment(i.timestamp_us),
                 Cell::Count(i.last_assigned_id),
                 Cell::Count(i.live_count),
                 Cell::Bytes(i.live_size),

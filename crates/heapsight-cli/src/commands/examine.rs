@@ -57,13 +57,42 @@ pub(super) fn examine(context: &Context, args: &Args) -> Result<Examined, Failur
         let hunted = &hunt::hunt(context, args)?;
         return look(context, &hunted.files, hunted.profile.as_deref(), |_| hunted.rounds.clone());
     }
-    if args.named.len() < 2 {
+    let Captures { files, profile } = Captures::among(context, &args.named);
+    if files.len() < 2 {
         return Err(Failure::new(
             "one snapshot does not show what grows",
             "give at least two of one process, oldest first; `heapsight suspects FILE` looks at one",
         ));
     }
-    compare(context, &args.named, args.profile.as_deref(), args.requests)
+    compare(context, &files, args.profile.as_deref().or(profile.as_deref()), args.requests)
+}
+
+/// What is to be compared of all that `series/*` stands for.
+struct Captures {
+    /// The snapshots.
+    files: Vec<PathBuf>,
+    /// The profile of the last round that a hunt keeps beside its snapshots.
+    profile: Option<PathBuf>,
+}
+
+impl Captures {
+    fn among(context: &Context, named: &[PathBuf]) -> Self {
+        let is_profile = |path: &PathBuf| {
+            let name = path.to_string_lossy();
+            [".heapprofile", ".heapprofile.gz", ".heapprofile.zst"].iter().any(|end| name.ends_with(end))
+        };
+        let all = context.without_side_files(named);
+        let (profiles, files): (Vec<PathBuf>, Vec<PathBuf>) = all.iter().cloned().partition(is_profile);
+        match profiles.as_slice() {
+            // A single profile among snapshots is that of the last round.
+            [profile] if files.len() > 1 => {
+                context.note(&format!("{} is taken for a profile of the last round", profile.display()));
+                Self { files, profile: Some(profile.clone()) }
+            }
+            // Whoever names several gets to know that they are no snapshots.
+            _ => Self { files: all, profile: None },
+        }
+    }
 }
 
 /// Opens snapshots that were taken before, of which there may be one only.
@@ -120,13 +149,14 @@ fn look(
         context.note_damage(path, &heap.snapshot.warnings);
         heaps.push(heap);
     }
+    let by_id = of_one_process(files, &sides, &heaps)?;
     let rounds = rounds(&sides);
     let code = match (files.last(), heaps.last()) {
         (Some(path), Some(heap)) => code_of(path, heap),
         _ => Code::none(),
     };
     let sampled = profile.map_or_else(|| Ok(Sampled::default()), |path| sampled(context, path))?;
-    let verdict = leak::leak_sampled(&heaps, &rounds, &code, ids_fit(&sides, &heaps), &sampled);
+    let verdict = leak::leak_sampled(&heaps, &rounds, &code, by_id, &sampled);
     let program = sides.iter().flatten().next_back().map(program).unwrap_or_default();
     let names = files.iter().map(|path| called(path)).collect();
     Ok(Examined { names, heaps, sides, code, verdict, program, _folder: None })
@@ -153,6 +183,90 @@ fn frame(frame: heapsight_profile::Frame<'_>) -> StackFrame {
         line: number(frame.line),
         column: number(frame.column),
     }
+}
+
+/// How two snapshots belong together.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kin {
+    /// Object ids mean the same objects.
+    Ids,
+    /// They are of one process, which numbered its objects anew in between.
+    Process,
+    /// They are of two processes, or nothing says that they are of one.
+    None,
+}
+
+fn kin(sides: [Option<&Metadata>; 2], heaps: [&Heap; 2]) -> Kin {
+    let by_look = || if IdCheck::new(heaps[0], heaps[1]).comparable() { Kin::Ids } else { Kin::None };
+    let [Some(old), Some(new)] = sides else { return by_look() };
+    if old.ids_comparable(new) {
+        return Kin::Ids;
+    }
+    if old.process.pid == 0 || new.process.pid == 0 {
+        // Of a process elsewhere nothing is known but its ids, which nobody vouches for.
+        return if by_look() == Kin::Ids { Kin::Process } else { Kin::None };
+    }
+    let told = |side: &Metadata| (side.process.clone(), side.runtime.version.clone());
+    let born = |side: &Metadata| side.id_space.as_ref().map(|ids| (ids.boot_id.clone(), ids.process_start));
+    let ((old_process, old_version), (new_process, new_version)) = (told(old), told(new));
+    let same = (old_process.pid, old_process.thread, old_process.script, old_version)
+        == (new_process.pid, new_process.thread, new_process.script, new_version);
+    let twice = born(old).zip(born(new)).is_some_and(|(old, new)| old != new);
+    if same && !twice { Kin::Process } else { Kin::None }
+}
+
+/// Whether the object ids of all mean the same objects. Where not, they are at least of one process.
+///
+/// # Errors
+/// One is of another process: what grows cannot be told from such, and certainly not that nothing does.
+pub(super) fn of_one_process<P: AsRef<Path>>(
+    files: &[P],
+    sides: &[Option<Metadata>],
+    heaps: &[Heap],
+) -> Result<bool, Failure> {
+    let kin =
+        |old: usize, new: usize| kin([sides[old].as_ref(), sides[new].as_ref()], [&heaps[old], &heaps[new]]);
+    let mut by_id = true;
+    for new in 1..heaps.len() {
+        let old = new - 1;
+        match kin(old, new) {
+            Kin::Ids => {}
+            Kin::Process => by_id = false,
+            Kin::None => {
+                // Where the others belong together, the first of them is the stranger and not the second.
+                let first = old == 0 && heaps.len() > 2 && kin(1, 2) != Kin::None && kin(0, 2) == Kin::None;
+                let (stranger, other) = if first { (old, new) } else { (new, old) };
+                return Err(strangers([stranger, other].map(|at| (files[at].as_ref(), sides[at].as_ref()))));
+            }
+        }
+    }
+    Ok(by_id)
+}
+
+fn strangers([(stranger, its), (other, of)]: [(&Path, Option<&Metadata>); 2]) -> Failure {
+    let (stranger, other) = (stranger.display(), other.display());
+    let threads = |its: &Metadata, of: &Metadata| {
+        its.process.pid == of.process.pid && its.process.thread != of.process.thread
+    };
+    let what = match (its, of) {
+        (Some(its), Some(of)) if threads(its, of) => {
+            format!(
+                "{stranger} is of another thread than {other}: {} and {}",
+                its.process.thread, of.process.thread
+            )
+        }
+        (Some(its), Some(of)) if its.process.pid > 0 && of.process.pid > 0 => {
+            format!("{stranger} is of another process than {other}: {} and {}", program(its), program(of))
+        }
+        _ => format!(
+            "{stranger} does not look like a snapshot of the process of {other}: their object ids do not fit together"
+        ),
+    };
+    Failure::new(
+        format!("cannot tell what grows: {what}"),
+        "leave it out, or take all of one process: `heapsight leak PID`, or `heapsight snapshot PID --stable-ids \
+         --repeat 4`; two processes are compared by `heapsight diff --by-class`",
+    )
 }
 
 /// Whether object ids mean the same objects: as the side files say, and else as the ids look.
@@ -186,5 +300,9 @@ fn program(side: &Metadata) -> String {
         "chromium" => "Chromium",
         other => other,
     };
-    format!("{script} (pid {}, {name} {})", side.process.pid, side.runtime.version)
+    let worker = match side.process.thread {
+        0 => String::new(),
+        thread => format!(", worker thread {thread}"),
+    };
+    format!("{script} (pid {}, {name} {}{worker})", side.process.pid, side.runtime.version)
 }

@@ -9,19 +9,26 @@ use super::{Forms, examine::ids_fit, write};
 use crate::{Answer, args::explain::Query as Args, code::code_of, context::Context, failure::Failure};
 
 pub(super) fn run(context: &Context, args: &Args) -> Result<Answer, Failure> {
+    if args.top.is_some() {
+        return Err(Failure::new(
+            "a query has no --top: it says itself how many rows",
+            "end it with `limit 3`: heapsight query app.heapsnapshot 'class == \"Session\" limit 3'",
+        ));
+    }
+    let files = context.without_side_files(&args.files);
     // Before the files are opened, which may take a while.
     let parsed = super::parsed_query(&args.query)?;
     let rounds = language::asks_for_rounds(&parsed);
-    if rounds && args.files.len() < 2 {
+    if rounds && files.len() < 2 {
         return Err(Failure::new(
             "when objects were born only several snapshots say",
             "give the snapshots of one process, oldest first: heapsight query 1.heapsnapshot 2.heapsnapshot 'round == 1'",
         ));
     }
-    let Some((file, earlier)) = args.files.split_last() else {
+    let Some((file, earlier)) = files.split_last() else {
         return Err(Failure::plain("a query needs a file"));
     };
-    let mut heaps = Vec::with_capacity(args.files.len());
+    let mut heaps = Vec::with_capacity(files.len());
     // The earlier ones only say which ids there were.
     for path in earlier.iter().filter(|_| rounds).chain([file]) {
         let heap = context.open(path)?;
@@ -30,7 +37,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Answer, Failure> {
     }
     if rounds {
         let sides: Vec<Option<Metadata>> =
-            args.files.iter().map(|path| Metadata::of(path).ok().flatten()).collect();
+            files.iter().map(|path| Metadata::of(path).ok().flatten()).collect();
         if !ids_fit(&sides, &heaps) {
             return Err(Failure::new(
                 "the object ids of these files do not fit together, so that nothing says when objects were born",

@@ -25,7 +25,10 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Answer, Failure> {
         return Err(Failure::new("a report is nothing for a terminal", "name a file: -o report.html"));
     }
     let output = context.output()?;
-    write_to(output, &compare(context, &args.files, args.profile.as_deref(), args.requests)?)?;
+    write_to(
+        output,
+        &compare(context, &context.without_side_files(&args.files), args.profile.as_deref(), args.requests)?,
+    )?;
     Ok(Answer::Yes)
 }
 

@@ -1,12 +1,13 @@
 //! What goes wrong, and what the user is told.
 
-use std::{fs, process::Stdio};
+use std::{fs, path::Path, process::Stdio};
 
 use insta::assert_snapshot;
 
 use crate::{Cli, show};
 
 const B: &str = "pairB.heapsnapshot";
+const OTHER: &str = "node-22.23.3.heapsnapshot";
 
 #[test]
 fn errors_say_what_failed_where_why_and_what_to_try() {
@@ -21,7 +22,10 @@ fn errors_say_what_failed_where_why_and_what_to_try() {
     let mut gz = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3];
     gz.extend([1, 2, 3]);
     cli.write("broken.gz", gz);
-    cli.fixture(B);
+    for name in [B, "pairA.heapsnapshot", OTHER] {
+        cli.fixture(name);
+    }
+    cli.write("server.js", "const http = require('http');\n");
     let cases: &[(&str, &[&str])] = &[
         ("missing_file", &["summary", "none.heapsnapshot"]),
         ("folder", &["summary", "folder"]),
@@ -44,10 +48,36 @@ fn errors_say_what_failed_where_why_and_what_to_try() {
         ("unknown_option", &["summary", B, "--tops", "3"]),
         ("nothing", &[]),
         ("nothing_found", &["search", B, "no such name anywhere"]),
+        ("leak_of_two_processes", &["leak", "pairA.heapsnapshot", OTHER, B]),
+        ("leak_of_a_stranger_first", &["leak", OTHER, "pairA.heapsnapshot", B]),
+        ("query_top", &["query", B, "class == \"Leak\"", "--top", "3"]),
+        ("number_too_small", &["snapshot", "1", "--repeat", "0"]),
+        ("number_too_large", &["dominators", B, "--depth", "99"]),
+        ("open_no_capture", &["open", "server.js", "--no-browser"]),
     ];
     for (name, args) in cases {
         assert_snapshot!(format!("error_{name}"), cli.shown(args));
     }
+}
+
+#[test]
+fn what_lies_beside_captures_is_left_out() {
+    let cli = Cli::new();
+    for name in ["pairA.heapsnapshot", B] {
+        cli.fixture(name);
+    }
+    cli.write("pairA.heapsnapshot.meta.json", "{}");
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures");
+    fs::copy(fixtures.join("node-22.23.3.heapprofile"), cli.file("last-round.heapprofile")).unwrap();
+    let all = ["last-round.heapprofile", "pairA.heapsnapshot", "pairA.heapsnapshot.meta.json", B];
+    let shown = cli.shown(&[&["leak"], &all[..]].concat());
+    assert!(shown.starts_with("exit: 0"), "{shown}");
+    assert!(shown.contains("note: 1 side file (….meta.json) among the files left out"), "{shown}");
+    assert!(
+        shown.contains("note: last-round.heapprofile is taken for a profile of the last round"),
+        "{shown}"
+    );
+    assert!(shown.contains("1 round\n"), "{shown}");
 }
 
 #[test]

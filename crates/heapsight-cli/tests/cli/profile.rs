@@ -154,11 +154,14 @@ fn timelines_as_bars_and_by_time() {
     text += &cli.shown(&["timeline", "show", "node-26.10.0.heapsnapshot"]);
     text += &cli.shown(&["timeline", "show", "node-26.10.0.heaptimeline", "-o", "bars.svg"]);
     text += &cli.shown(&["timeline", "show", "node-26.10.0.heaptimeline", "--format", "csv"]);
+    let markdown = cli.shown(&["timeline", "show", "node-26.10.0.heaptimeline", "--format", "markdown"]);
+    text += &markdown.lines().take(7).collect::<Vec<_>>().join("\n");
+    text.push('\n');
     text += &cli.shown(&["timeline", "--no-stacks", "show"]);
     assert_snapshot!("timeline_show", text);
     let svg = fs::read_to_string(cli.file("bars.svg")).unwrap();
     roxmltree::Document::parse(&svg).unwrap();
-    assert!(svg.contains("26,143 objects allocated") && svg.matches("<title>").count() == 31, "{svg}");
+    assert!(svg.contains("saw 26,143 new objects") && svg.matches("<title>").count() == 31, "{svg}");
     let json = cli.json(&["timeline", "show", "node-26.10.0.heaptimeline", "--from", "1s", "--json"]);
     let sum: u64 = json["intervals"]
         .as_array()

@@ -244,7 +244,8 @@ fn not_full(placing: Placing<'_>, suspicion: &Suspicion, size: u64) -> Option<Se
     let named = naming::name(placing.heap, placing.tree, ord, suspicion.slot);
     let called = if limit.name.is_empty() { String::new() } else { format!("{} ", limit.name) };
     let reason = format!(
-        "it has {entries} entries and a limit ({called}{}): a cache that is not full; rounds that fill it show more",
+        "it has {} entries and a limit ({called}{}): a cache that is not full; rounds that fill it show more",
+        story::counted(entries),
         limit.most
     );
     Some(SetAside { title: named.title, kind: named.kind, counts: suspicion.counts.clone(), size, reason })
@@ -446,10 +447,14 @@ fn suspect(placing: Placing<'_>, suspicion: &Suspicion, sampled: &Sampled, round
             size: class.size,
         })
         .collect();
-    let rounds_text = format!("{0} of {0} rounds", rounds.len());
+    let rounds_text = match rounds.len() {
+        1 => "the only round".to_owned(),
+        n => format!("{n} of {n} rounds"),
+    };
     let why = match per_request {
         Some(rate) => format!("{rate:.2} a request in {rounds_text}"),
         None if gained == 0 => "it takes more from round to round".to_owned(),
+        None if rounds.len() == 1 => "they stayed of the only round".to_owned(),
         None => format!("about as many in each round, in {rounds_text}"),
     };
     // Whoever declared it believes in it.

@@ -5,6 +5,7 @@ use heapsight_snapshot::{EdgeKind, NodeKind};
 
 use super::{EXAMPLES, Finding, Found, Pattern, finding};
 use crate::leak::placing::Placing;
+use crate::story::counted;
 
 /// So many listeners of one event are no accident.
 const LISTENERS: u64 = 50;
@@ -58,7 +59,13 @@ fn told(placing: Placing<'_>, ord: u32, count: u64, what: &str) -> Option<Findin
     }
     let retained_size = placing.heap.retained.get(ord);
     let examples = chain(placing.heap, ord).take(EXAMPLES).collect();
-    let found = Found { count, retained_size, parts: Vec::new(), why: format!("{count} {what}"), examples };
+    let found = Found {
+        count,
+        retained_size,
+        parts: Vec::new(),
+        why: format!("{} {what}", counted(count)),
+        examples,
+    };
     Some(finding(placing, ord, None, Pattern::Listeners, found))
 }
 

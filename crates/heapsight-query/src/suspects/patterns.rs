@@ -8,6 +8,7 @@ use heapsight_analysis::{
 use heapsight_snapshot::{EdgeKind, NodeKind};
 
 use super::{Finding, Found, Pattern, finding, listeners, shared, waiting};
+use crate::story::counted;
 use crate::{
     code::{Place, script_url},
     leak::{
@@ -109,9 +110,12 @@ fn duplicates(placing: Placing<'_>, scripts: &Scripts, least: u64) -> Option<Fin
         .take(PARTS)
         .map(|group| (format!("{:?}", group.value), group.count, group.self_size))
         .collect();
+    let texts = all.groups.len() as u64;
     let why = format!(
-        "{count} strings of which one each would do. Keep one of each (a Map from text to text where they are parsed or \
-         made), or a number or key in their place"
+        "{} strings have only {} different texts. Keep one of each (a Map from text to text where they are parsed or \
+         made), or a number or key in their place",
+        counted(count),
+        counted(texts)
     );
     let found = Found { count, retained_size: wasted, parts, why, examples: Vec::new() };
     let mut finding = finding(placing, example, None, Pattern::Duplicates, found);
@@ -137,9 +141,10 @@ fn sources(placing: Placing<'_>, scripts: &Scripts, least: u64) -> Option<Findin
     let count = list.len() as u64;
     let parts = list.iter().take(PARTS).map(|&(size, script, _)| (name(script), 1, size)).collect();
     let why = format!(
-        "the text of {count} scripts is kept for as long as one of their functions lives. Code that is compiled again and \
+        "the text of {} scripts is kept for as long as one of their functions lives. Code that is compiled again and \
          again (`eval`, `new Function`, `vm`, `import` of ever new addresses) has a text each time: compile it once; of \
-         bundles load what is needed"
+         bundles load what is needed",
+        counted(count)
     );
     let found = Found { count, retained_size: size, parts, why, examples: Vec::new() };
     let mut finding = finding(placing, text, None, Pattern::Source, found);
@@ -164,7 +169,7 @@ fn filtered(placing: Placing<'_>, filter: &Filter, pattern: Pattern, because: &s
     }
     let largest = set.iter().max_by_key(|&ord| placing.heap.retained.get(ord as u32))?;
     let count = set.count() as u64;
-    let why = format!("{count} objects {because}");
+    let why = format!("{} objects {because}", counted(count));
     let found = Found { count, retained_size: size, parts: Vec::new(), why, examples: Vec::new() };
     Some(finding(placing, largest as u32, None, pattern, found))
 }

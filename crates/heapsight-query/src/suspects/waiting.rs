@@ -15,6 +15,7 @@ use super::{
     gather::{Gathering, Set, gather},
 };
 use crate::leak::placing::{Placing, is_runtime};
+use crate::story::counted;
 
 /// So many timers, waiters or contexts at one time.
 const MANY: u64 = 1000;
@@ -136,7 +137,7 @@ pub(super) fn find(placing: Placing<'_>) -> Vec<Finding> {
     let sets = Sets::new(placing.heap);
     let mut search = Search { placing, through: &sets.through, subtrees: None, list: Vec::new() };
     search.add(&sets.reactions, true, |gathering| {
-        let n = gathering.count;
+        let n = counted(gathering.count);
         let why = if gathering.head {
             format!(
                 "{n} reactions wait for one promise that is not settled: each `await`, `then` or `Promise.race` on a promise \
@@ -149,7 +150,7 @@ pub(super) fn find(placing: Placing<'_>) -> Vec<Finding> {
         Told { pattern: Pattern::Promises, noun: "promises", why }
     });
     search.add(&sets.silent, true, |gathering| {
-        let n = gathering.count;
+        let n = counted(gathering.count);
         let why = format!(
             "{n} promises are kept and have no result: they are pending, or were settled with nothing or a number. {}{}",
             SETTLE[..1].to_uppercase(),
@@ -158,7 +159,7 @@ pub(super) fn find(placing: Placing<'_>) -> Vec<Finding> {
         Told { pattern: Pattern::Promises, noun: "promises", why }
     });
     search.add(&sets.timers, false, |gathering| {
-        let n = gathering.count;
+        let n = counted(gathering.count);
         let why = format!(
             "{n} timers have not run out and were not cleared: keep what `setInterval` and `setTimeout` return and clear it \
              (`clearInterval`, `clearTimeout`) when it is no longer needed; until then a timer keeps all that its function uses"
@@ -166,17 +167,18 @@ pub(super) fn find(placing: Placing<'_>) -> Vec<Finding> {
         Told { pattern: Pattern::Timers, noun: "timers", why }
     });
     search.add(&sets.stores, false, |gathering| {
-        let why = format!("{} stores of AsyncLocalStorage are kept alive: {STORES}", gathering.count);
+        let why =
+            format!("{} stores of AsyncLocalStorage are kept alive: {STORES}", counted(gathering.count));
         Told { pattern: Pattern::AsyncContext, noun: "stores of AsyncLocalStorage", why }
     });
     search.add(&sets.frames, false, |gathering| {
-        let n = gathering.count;
+        let n = counted(gathering.count);
         let why =
             format!("{n} asynchronous contexts with stores of AsyncLocalStorage are kept alive: {STORES}");
         Told { pattern: Pattern::AsyncContext, noun: "stores of AsyncLocalStorage", why }
     });
     search.add(&sets.domains, false, |gathering| {
-        let n = gathering.count;
+        let n = counted(gathering.count);
         let why = format!(
             "{n} domains are alive: each promise, timer and emitter that was made in a domain keeps it, and its listeners keep \
              what they use. Let go of what was made in a domain when its work is done, or use AsyncLocalStorage instead"

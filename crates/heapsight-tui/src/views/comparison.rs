@@ -71,15 +71,19 @@ pub(super) fn list(source: &mut Source, ask: &Ask) -> Result<List, String> {
         rows.reverse();
     }
     let sum = |of: &dyn Fn(&ClassDiff) -> i64| rows.iter().map(|(_, row)| of(row)).sum::<i64>();
-    let mut said = format!(
+    let said = format!(
         "{} changed, {} objects, {}",
         number_of(rows.len() as u64, "class", "classes"),
         signed_count(sum(&ClassDiff::count_delta)),
         signed_bytes(sum(&ClassDiff::size_delta)),
     );
-    if !all.ids.comparable() {
-        said += ". These look like snapshots of different processes, whose object ids do not match!";
-    }
+    let warning = if all.ids.comparable() {
+        String::new()
+    } else {
+        "These look like snapshots of different processes: their object ids do not match, so that what is new and what \
+         went cannot be told. `heapsight diff --by-class` counts the classes of both."
+            .to_owned()
+    };
     let changed: Vec<(usize, String)> =
         rows.iter().map(|&(at, row)| (at, plain(&labels.of(&row.name, &row.key)))).collect();
     source.changed = changed;
@@ -87,6 +91,7 @@ pub(super) fn list(source: &mut Source, ask: &Ask) -> Result<List, String> {
         items: (0..source.changed.len() as u32).map(Item::Changed).collect(),
         columns,
         sum: said,
+        warning,
         empty: if ask.text.is_empty() { "Nothing has changed." } else { "No class matches." }.to_owned(),
     })
 }

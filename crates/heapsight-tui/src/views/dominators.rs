@@ -14,5 +14,5 @@ pub(super) fn list(source: &mut Source, ask: &Ask) -> List {
         let root = source.heap().snapshot.root;
         (source.below(Item::Dominated(root), ask), "What keeps how much alive, from the root".to_owned())
     };
-    List { items, columns, sum, empty: "The root dominates nothing.".to_owned() }
+    List { items, columns, sum, empty: "The root dominates nothing.".to_owned(), ..List::default() }
 }

@@ -41,6 +41,8 @@ pub(crate) struct List {
     pub(crate) columns: Vec<Column>,
     /// One line above the rows.
     pub(crate) sum: String,
+    /// What has to be known before the rows are believed, below that line; it is broken where the screen ends.
+    pub(crate) warning: String,
     /// Said where there are no rows.
     pub(crate) empty: String,
 }

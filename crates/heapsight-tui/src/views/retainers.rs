@@ -22,5 +22,5 @@ pub(super) fn list(source: &mut Source, ask: &Ask) -> List {
     } else {
         "Nothing else holds it: without the ignored objects it would be freed."
     };
-    List { items: source.holders(ord), columns, sum, empty: empty.to_owned() }
+    List { items: source.holders(ord), columns, sum, empty: empty.to_owned(), ..List::default() }
 }

@@ -32,6 +32,7 @@ pub(super) fn list(source: &mut Source, ask: &Ask) -> Result<List, String> {
             columns: single_columns("String").into_iter().map(Column::fixed).collect(),
             sum: format!("Largest: {}, {}{cut}", number_of(all, "string", "strings"), bytes(size)),
             empty: "No string matches.".to_owned(),
+            ..List::default()
         });
     }
     if source.duplicates.as_ref().is_none_or(|(text, _)| *text != ask.text) {
@@ -54,6 +55,7 @@ pub(super) fn list(source: &mut Source, ask: &Ask) -> Result<List, String> {
             bytes(all.wasted)
         ),
         empty: "No string occurs more than once.".to_owned(),
+        ..List::default()
     })
 }
 

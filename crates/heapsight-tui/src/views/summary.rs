@@ -84,6 +84,7 @@ pub(super) fn list(source: &mut Source, ask: &Ask) -> Result<List, String> {
         columns: object_columns("Constructor"),
         sum,
         empty: "No class matches.".to_owned(),
+        ..List::default()
     })
 }
 

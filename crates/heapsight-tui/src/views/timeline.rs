@@ -28,18 +28,19 @@ pub(super) fn list(source: &mut Source) -> List {
         items: (0..recording.intervals.len() as u32).map(Item::Interval).collect(),
         columns: vec![
             Column::new("Interval", 0, 0).fixed(),
-            Column::new("Allocated", 10, 2).fixed(),
+            Column::new("Seen", 10, 2).fixed(),
             Column::new("Alive", 10, 1).fixed(),
             Column::new("Shallow size", 12, 0).of_whole().fixed(),
         ],
         sum: format!(
-            "{}: {} allocated, {} of them alive, {}",
+            "{}: V8 saw {}, {} of them alive, {}",
             seconds(recording.duration_us()),
-            number_of(allocated, "object", "objects"),
+            number_of(allocated, "new object", "new objects"),
             count(live),
             bytes(size)
         ),
         empty: "Nothing was recorded.".to_owned(),
+        ..List::default()
     }
 }
 

@@ -319,7 +319,8 @@ fn leak(library: &Library, arguments: &Arguments) -> Result<String, Failure> {
     }
     let requests = arguments.get("requests").and_then(Value::as_u64);
     let rounds: Vec<Round> = (1..names.len()).map(|_| Round { requests, seconds: None }).collect();
-    let verdict = leak::leak(&heaps, &rounds, &code, commands::examine::ids_fit(&sides, &heaps));
+    let by_id = commands::examine::of_one_process(&names, &sides, &heaps)?;
+    let verdict = leak::leak(&heaps, &rounds, &code, by_id);
     let subject = leak_report::Subject::default();
     Ok(leak_report::text(&verdict, &subject, 5, STYLE))
 }
