@@ -2,8 +2,9 @@
 
 use std::{
     ffi::OsString,
-    io::Write,
-    path::PathBuf,
+    fs::File,
+    io::{Read, Write},
+    path::{Path, PathBuf},
     process::{Command, Stdio},
     thread,
 };
@@ -30,7 +31,7 @@ pub(super) fn run(context: &Context, args: Args) -> Result<Answer, Failure> {
         let wrong = match &found {
             Err(error) => Some(error.to_string()),
             Ok(meta) if meta.is_dir() => Some("it is a directory".to_owned()),
-            Ok(_) => None,
+            Ok(_) => no_capture(file),
         };
         if let Some(why) = wrong {
             return Err(Failure::new(
@@ -86,6 +87,34 @@ pub(super) fn run(context: &Context, args: Args) -> Result<Answer, Failure> {
     let _ = watcher.join();
     ended.map_err(|error| failure(&error))?;
     Ok(Answer::Yes)
+}
+
+/// Why a file is certainly no capture; what may be one is looked at by the page.
+fn no_capture(path: &Path) -> Option<String> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+    if name.ends_with(".meta.json") {
+        return Some("it is the side file of a capture, which is read with it".to_owned());
+    }
+    let mut head = Vec::new();
+    File::open(path).and_then(|file| file.take(4096).read_to_end(&mut head)).ok()?;
+    // Stacks and tables of other tools begin with anything.
+    if [".txt", ".csv", ".collapsed", ".folded"].iter().any(|end| name.ends_with(end)) {
+        return None;
+    }
+    // Half a character may stand at the end; what is no text is packed, or pprof.
+    let text = match str::from_utf8(&head) {
+        Ok(text) => text,
+        Err(error) if error.error_len().is_none() => str::from_utf8(&head[..error.valid_up_to()]).ok()?,
+        Err(_) => return None,
+    };
+    let text = text.trim_start_matches('\u{feff}').trim_start();
+    if text.is_empty() {
+        return Some("it is empty".to_owned());
+    }
+    if text.starts_with('{') || text.chars().any(|c| c.is_control() && !c.is_whitespace()) {
+        return None;
+    }
+    Some("this is no heap snapshot, no timeline and no profile".to_owned())
 }
 
 /// Files, or the one target that is named in their place.

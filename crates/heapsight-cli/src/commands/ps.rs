@@ -35,7 +35,7 @@ fn all(context: &Context) -> Result<Answer, Failure> {
                 if list.processes.is_empty() {
                     return "no V8 processes\n".to_owned();
                 }
-                let style = context.style();
+                let style = context.style_of_lists();
                 table(&list).text(style.width, style.paint)
             },
             table: Some(&|| table(&list)),

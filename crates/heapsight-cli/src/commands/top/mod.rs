@@ -277,6 +277,8 @@ fn table(state: &State, most: usize) -> Table {
         ("Function", "name"),
         ("Place", ""),
         ("", "url"),
+        ("", "line"),
+        ("", "column"),
     ]);
     for row in state.rows.iter().take(most) {
         let (name, place) = view::name(&row.key);
@@ -293,9 +295,16 @@ fn table(state: &State, most: usize) -> Table {
             Cell::Text(name),
             Cell::Text(place),
             Cell::Text(row.key.1.clone()),
+            position(row.key.2),
+            position(row.key.3),
         ]);
     }
     table
+}
+
+/// A line or column of the file's own, from 0 on, as people count.
+fn position(n: i32) -> Cell {
+    Cell::Text(if n < 0 { String::new() } else { (n + 1).to_string() })
 }
 
 /// One refresh as JSON.

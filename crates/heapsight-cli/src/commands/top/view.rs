@@ -1,10 +1,11 @@
 //! The screen of `heapsight top`, drawn from its state.
 
-use heapsight_profile::Frame as Function;
+use heapsight_profile::{Frame as Function, error_of};
 use heapsight_report::{
     paint::plain,
     profile::{Key, function_name, place as place_of},
-    units::{bytes, estimate, percent},
+    table::{cut, cut_front},
+    units::{bytes, error, estimate, percent},
 };
 use ratatui::{
     Frame,
@@ -90,45 +91,85 @@ pub(super) fn name(key: &Key) -> (String, String) {
     (plain(function_name(&key.0)), plain(&place_of(&function)))
 }
 
+/// Columns of numbers at the left of the functions: headings, widths, and what a row has there.
+const NUMBERS: [(&str, u16); 5] = [("Self", 10), ("±", 6), ("%", 6), ("A second", 10), ("Total", 10)];
+
+/// Below these widths there is no room for how sure a number is, and for shares.
+const WIDE: u16 = 90;
+const NARROW: u16 = 70;
+
+/// Blanks between two columns.
+const GAP: u16 = 2;
+
 fn functions(frame: &mut Frame<'_>, state: &State, area: Rect) {
     let total = state.sight.profile.total_size();
-    let rows = state.rows.iter().map(|row| {
-        let (name, place) = name(&row.key);
-        TableRow::new([
-            right(&estimate(row.self_size, row.error), 10),
-            right(&percent(row.self_size, total), 6),
-            right(&rate(row.rate), 10),
-            right(&estimate(row.total_size, row.total_error), 10),
-            name,
-            place,
-        ])
-    });
-    let mark = |sort: LiveSort, heading: &str| {
-        let style = if state.sort == sort { BOLD.add_modifier(Modifier::UNDERLINED) } else { BOLD };
-        Line::from(Span::styled(heading.to_owned(), style)).right_aligned()
+    let is_shown = |heading: &str| match heading {
+        "±" => area.width >= WIDE,
+        "%" => area.width >= NARROW,
+        _ => true,
     };
-    let headings = [
-        mark(LiveSort::Own, "Self"),
-        Line::from(Span::styled("%", BOLD)).right_aligned(),
-        mark(LiveSort::Rate, "A second"),
-        mark(LiveSort::Total, "Total"),
-        Line::from(Span::styled("Function", BOLD)),
-        Line::from(Span::styled("Place", BOLD)),
-    ];
-    let widths = [
-        Constraint::Length(10),
-        Constraint::Length(6),
-        Constraint::Length(10),
-        Constraint::Length(10),
-        Constraint::Fill(3),
-        Constraint::Fill(2),
-    ];
+    let numbers: Vec<(usize, &str, u16)> = NUMBERS
+        .iter()
+        .enumerate()
+        .filter(|(_, (heading, _))| is_shown(heading))
+        .map(|(at, &(heading, width))| (at, heading, width))
+        .collect();
+    let taken: u16 = numbers.iter().map(|&(_, _, width)| width + GAP).sum();
+    let names: Vec<(String, String)> = state.rows.iter().map(|row| name(&row.key)).collect();
+    let widest = |of: fn(&(String, String)) -> &str| {
+        names.iter().map(|name| Span::raw(of(name)).width()).max().unwrap_or(0)
+    };
+    let room = usize::from(area.width.saturating_sub(taken));
+    let (for_name, for_place) =
+        shared(room.saturating_sub(usize::from(GAP)), widest(|name| &name.0), widest(|name| &name.1));
+    let rows = state.rows.iter().zip(&names).map(|(row, (name, place))| {
+        let cells = [
+            estimate(row.self_size, row.error),
+            error(row.error),
+            percent(row.self_size, total),
+            rate(row.rate),
+            estimate(row.total_size, row.total_error),
+        ];
+        let numbers = numbers.iter().map(|&(at, _, width)| right(&cells[at], usize::from(width)));
+        TableRow::new(numbers.chain([cut(name, for_name), cut_front(place, for_place)]).collect::<Vec<_>>())
+    });
+    let sorted = match state.sort {
+        LiveSort::Own => "Self",
+        LiveSort::Rate => "A second",
+        LiveSort::Total => "Total",
+    };
+    let headings = numbers.iter().map(|&(_, heading, _)| {
+        let style = if heading == sorted { BOLD.add_modifier(Modifier::UNDERLINED) } else { BOLD };
+        Line::from(Span::styled(heading, style)).right_aligned()
+    });
+    let texts = ["Function", "Place"].map(|heading| Line::from(Span::styled(heading, BOLD)));
+    let widths = numbers
+        .iter()
+        .map(|&(_, _, width)| Constraint::Length(width))
+        .chain([Constraint::Length(for_name as u16), Constraint::Fill(1)]);
     let table = Table::new(rows, widths)
-        .header(TableRow::new(headings))
-        .column_spacing(2)
+        .header(TableRow::new(headings.chain(texts).collect::<Vec<_>>()))
+        .column_spacing(GAP)
         .row_highlight_style(CHOSEN);
     let mut place = TableState::new().with_selected(Some(state.chosen));
     frame.render_stateful_widget(table, area, &mut place);
+}
+
+/// Shares the room between names and places that are so wide at most: where both do not fit, neither gets less than half
+/// for the sake of the other.
+fn shared(room: usize, names: usize, places: usize) -> (usize, usize) {
+    let names = names.max("Function".len());
+    if names + places <= room {
+        return (names, room - names);
+    }
+    let half = room / 2;
+    if names <= half {
+        (names, room - names)
+    } else if places <= room - half {
+        (room - places, places)
+    } else {
+        (half, room - half)
+    }
 }
 
 fn callers(frame: &mut Frame<'_>, state: &State, of: &Key, area: Rect) {
@@ -136,13 +177,24 @@ fn callers(frame: &mut Frame<'_>, state: &State, of: &Key, area: Rect) {
     let heading = format!("      Self       Total  Who called {name} {place}");
     let mut lines = vec![Line::from(Span::styled(heading.trim_end().to_owned(), BOLD))];
     let profile = &state.sight.profile;
+    let (all_size, all_count) = (profile.total_size(), profile.total_count());
+    // How many samples stand behind a total is not counted: about as many as behind as many bytes elsewhere.
+    let about = |size: u64| {
+        let count = (size as f64 * all_count as f64 / all_size.max(1) as f64).round() as u64;
+        error_of(profile, size, count.max(1))
+    };
+    let row = state.rows.iter().find(|row| row.key == *of);
     for caller in state.callers(of).iter().take(usize::from(area.height).saturating_sub(1)) {
         let function = profile.frame(caller.function);
         let (name, place) = (function_name(function.name), place_of(&function));
+        let total_error = match row {
+            Some(row) if row.total_size == caller.total_size => row.total_error,
+            _ => about(caller.total_size),
+        };
         lines.push(Line::from(format!(
             "{:>10}  {:>10}  {}{} {}",
-            bytes(caller.self_size),
-            bytes(caller.total_size),
+            estimate(caller.self_size, error_of(profile, caller.self_size, caller.self_count)),
+            estimate(caller.total_size, total_error),
             "  ".repeat(caller.depth as usize),
             plain(name),
             plain(&place),
@@ -235,6 +287,26 @@ pub(super) mod tests {
     fn the_screen_at_three_widths() {
         let shown: String = [60, 80, 120].map(|width| screen(&state(), width)).join("\n");
         assert_snapshot!(shown);
+    }
+
+    #[test]
+    fn names_and_places_share_the_room() {
+        assert_eq!(shared(60, 8, 20), (8, 52));
+        assert_eq!(shared(60, 100, 100), (30, 30));
+        assert_eq!(shared(60, 100, 20), (40, 20));
+        assert_eq!(shared(60, 20, 100), (20, 40));
+        let mut state = state();
+        for row in &mut state.rows {
+            row.key.0.insert_str(0, "aFunctionWithANameThatIsLongerThanAnybodyReads_");
+            row.key.1 = "/srv/shop/an-application-with-a-name-that-is-very-long.service.js".to_owned();
+        }
+        let shown = screen(&state, 120);
+        let rows = shown.lines().filter(|row| row.contains("aFunction"));
+        assert!(
+            rows.clone().count() > 1
+                && rows.clone().all(|row| row.contains("…-a-name") || row.contains(".js:"))
+        );
+        assert!(rows.clone().all(|row| row.matches('…').count() == 2), "{shown}");
     }
 
     #[test]
