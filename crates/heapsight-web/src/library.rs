@@ -16,6 +16,7 @@ use std::{
 
 use axum::http::StatusCode;
 use heapsight_analysis::{Heap, Monitor, store::Overview};
+use heapsight_capture::output::Metadata;
 use heapsight_profile::Profile;
 use heapsight_query::{Cache, OpenError, OpenOptions, Source, code::Code};
 use heapsight_snapshot::Problem;
@@ -120,6 +121,8 @@ impl State {
 pub(crate) struct HeapFile {
     pub(crate) heap: Heap,
     pub(crate) code: Code,
+    /// What the side file of a capture says.
+    pub(crate) side: Option<Metadata>,
     pub(crate) shelf: Shelf,
 }
 
@@ -414,7 +417,8 @@ impl Library {
         };
         let heap = heapsight_query::open(&Source::Path(entry.path.clone()), options)?;
         let code = (self.settings.code_of)(&entry.path, &heap);
-        Ok(Content::Heap(Box::new(HeapFile { heap, code, shelf: Shelf::new(SHELF) })))
+        let side = Metadata::of(&entry.path).ok().flatten();
+        Ok(Content::Heap(Box::new(HeapFile { heap, code, side, shelf: Shelf::new(SHELF) })))
     }
 
     /// Closes files, those used longest ago first, until there is room for one more.

@@ -85,6 +85,26 @@ test('a process can be captured where it is narrow', async () => {
   await context.close();
 });
 
+test('two snapshots that were taken one by one are no pair, and it is said', async () => {
+  const { page, context, wrong } = await newPage(chrome, server);
+  const places = [];
+  for (let n = 0; n < 2; n += 1) {
+    await page.goto(server.at('/'));
+    await page.getByLabel('Another target').fill(String(program.pid));
+    await page.locator('form').getByRole('button', { name: 'Capture…' }).click();
+    await page.getByRole('heading', { name: `Capture process ${program.pid}` }).waitFor();
+    const done = await page.locator('.job').getByRole('link', { name: 'Open it' }).count();
+    await page.getByRole('button', { name: 'Take snapshot' }).click();
+    await page.locator('.job').getByRole('link', { name: 'Open it' }).nth(done).waitFor();
+    places.push(await page.locator('.job').getByRole('link', { name: 'Open it' }).first().getAttribute('href'));
+  }
+  const [old, young] = places.map((place) => /\d+/.exec(place)[0]);
+  await page.goto(server.at(`/f/${young}/comparison?base=${old}`));
+  await page.getByText('The object ids of these two do not fit together').waitFor();
+  assert.deepEqual(wrong, []);
+  await context.close();
+});
+
 test('a timeline is recorded, and a part of it brushed', () => chosen(async (page) => {
   await page.getByRole('button', { name: 'Record timeline' }).click();
   const job = page.locator('.job').first();

@@ -108,7 +108,12 @@ pub(crate) async fn classes(
                     "children": row.added_count + row.removed_count})
             })
             .collect();
-        Ok(Json(json!({"total": rows.len(), "ids_comparable": all.ids.comparable(),
+        // Side files know; without them the ids themselves are looked at.
+        let comparable = match (&old.side, &new.side) {
+            (Some(old), Some(new)) => old.ids_comparable(new),
+            _ => all.ids.comparable(),
+        };
+        Ok(Json(json!({"total": rows.len(), "ids_comparable": comparable,
             "added_size": sum(&|row| row.added_size as i64), "removed_size": sum(&|row| row.removed_size as i64),
             "size_delta": sum(&ClassDiff::size_delta), "count_delta": sum(&ClassDiff::count_delta), "rows": list})))
     })

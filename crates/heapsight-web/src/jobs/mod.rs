@@ -50,8 +50,6 @@ pub(crate) struct Wanted {
     /// Of a snapshot: `fork`, `inspector`; else the best.
     #[serde(default)]
     method: Option<String>,
-    #[serde(default)]
-    stable_ids: bool,
     /// Do it although it is predicted to hurt the target.
     #[serde(default)]
     force: bool,
@@ -359,13 +357,8 @@ fn run(
                 Some("inspector") => Choice::Only(Method::Inspector),
                 Some(other) => return Err(Refusal::bad(format!("`{other}` is no method"))),
             };
-            let options = SnapshotOptions {
-                method,
-                stable_ids: wanted.stable_ids,
-                force: wanted.force,
-                output,
-                ..SnapshotOptions::default()
-            };
+            let options =
+                SnapshotOptions { method, force: wanted.force, output, ..SnapshotOptions::default() };
             taker.snapshot(&options, None, &monitor)
         }
     };

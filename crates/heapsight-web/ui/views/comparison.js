@@ -63,7 +63,7 @@ export function comparison(context) {
     onload: (answer) => {
       fill(total, `${count(answer.total)} classes changed, ${signedCount(answer.count_delta)} objects, ${signedBytes(answer.size_delta)}`);
       note.hidden = answer.ids_comparable;
-      fill(note, 'These look like snapshots of different processes, whose object ids do not match: what is called new or deleted here is not.');
+      fill(note, 'The object ids of these two do not fit together: what is called new or deleted here is not. They are of different processes, or were taken one by one; a hunt for leaks, or heapsight snapshot --stable-ids --repeat 2, takes some whose ids do.');
     },
     onfail: (error) => fill(total, error instanceof Error ? error.message : ''),
   });

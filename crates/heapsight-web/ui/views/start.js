@@ -137,7 +137,6 @@ export function start(context) {
     const method = el('select', { 'aria-label': 'Method' },
       el('option', { value: '' }, answer.chosen ? `best: ${answer.chosen}` : 'best'),
       methods.filter((/** @type {any} */ m) => !m.obstacle).map((/** @type {any} */ m) => el('option', { value: m.method }, m.method)));
-    const stable = /** @type {HTMLInputElement} */ (el('input', { type: 'checkbox' }));
     const seconds = number('Seconds', 10, 1);
     const interval = number('one sample in so many bytes', 32_768, 1);
     const rounds = number('Rounds', 3, 1);
@@ -155,7 +154,7 @@ export function start(context) {
           el('td.number', null, m.file === undefined ? '' : bytes(m.file)), el('td', null, m.obstacle ? 'no' : (m.verdict ?? 'fine')),
           el('td.dim', null, m.obstacle ?? (m.reasons ?? []).join('; '))))))),
       el('div.actions', null,
-        el('div', null, el('button.primary', { type: 'button', onclick: () => void begin({ ...body(), kind: 'snapshot', method: /** @type {HTMLSelectElement} */ (method).value, stable_ids: stable.checked }) }, 'Take snapshot'), method, el('label', null, stable, 'ids that can be compared')),
+        el('div', null, el('button.primary', { type: 'button', onclick: () => void begin({ ...body(), kind: 'snapshot', method: /** @type {HTMLSelectElement} */ (method).value }) }, 'Take snapshot'), method),
         el('div', null, el('button', { type: 'button', onclick: () => void begin({ ...body(), kind: 'timeline' }) }, 'Record timeline'), el('span.dim', null, 'until you stop it; slows the program some ten times')),
         el('div', null, el('button', { type: 'button', onclick: () => void begin({ ...body(), kind: 'sample', seconds: Number(seconds.input.value), interval: Number(interval.input.value) }) }, 'Sample'), seconds.label, interval.label, el('span.dim', null, 'ends by itself after these seconds, or when you stop it')),
         el('div', null, el('button', { type: 'button', onclick: () => void begin({ ...body(), kind: 'hunt', rounds: Number(rounds.input.value), url: url.value || undefined, requests: Number(requests.input.value) }) }, 'Hunt for leaks'), rounds.label, url, requests.label, el('span.dim', null, 'without a URL you do the work of each round yourself'))),
