@@ -169,7 +169,10 @@ pub(crate) async fn changes(
     let new = app.library.content(file).await?;
     app.blocking(move || {
         let by = ask.by.by();
-        let rows = differences(&profile(&old)?.profile, &profile(&new)?.profile, |frame| key_of(by, frame));
+        let mut rows =
+            differences(&profile(&old)?.profile, &profile(&new)?.profile, |frame| key_of(by, frame));
+        // Who allocated nothing in either has no difference of its own.
+        rows.retain(|row| row.self_size != (0, 0));
         let mut value = report::changes(&rows, by, Some(ROWS));
         for (shown, row) in listed(&mut value, ask.by).iter_mut().zip(&rows) {
             // Where the error can be told, the counts are samples.
@@ -198,7 +201,8 @@ pub(crate) async fn trends(State(app): State<Arc<App>>, Query(ask): Query<Ask>) 
             .iter()
             .map(|content| Ok(profile(content)?.profile.clone()))
             .collect::<Result<_, Refusal>>()?;
-        let rows = series(&profiles, |frame| key_of(by, frame));
+        let mut rows = series(&profiles, |frame| key_of(by, frame));
+        rows.retain(|row| row.self_sizes.iter().any(|&size| size > 0));
         let mut value = report::trends(&rows, by, Some(ROWS));
         value["totals"] = profiles.iter().map(Profile::total_size).collect();
         Ok(Json(value))

@@ -15,7 +15,7 @@ export function verdict(context, job) {
     el('p.lead', null, list.length === 0 ? 'No leak found.' : `${numberOf(list.length, 'leak', 'leaks')} found.`,
       ` ${numberOf(all.rounds.length, 'round', 'rounds')}, total size ${bytes(all.total_sizes[0] ?? 0)} to ${bytes(all.total_sizes[all.total_sizes.length - 1] ?? 0)}.`),
     list.map((/** @type {any} */ one) => el('article.card', null,
-      el('header', null, el('h3', null, el('span.rank', null, `#${one.rank}`), ' ', one.title), el('span.size', null, signedBytes(one.size_growth))),
+      el('header', null, el('h3', null, el('span.rank', null, `#${one.rank}`), ' ', one.title), el('span.size', null, signedBytes(one.size_growth), el('span.dim', null, ` in ${numberOf(all.rounds.length, 'round', 'rounds')}`))),
       el('p', null, sentence(one.why)),
       el('div.growth', null, bars(one.counts.length > 0 ? one.counts : one.sizes, 'Gained in each round', one.counts.length > 0 ? count : bytes),
         el('span.dim', null, `gained in each round: ${(one.counts.length > 0 ? one.counts.map(count) : one.sizes.map(bytes)).join(', ')}${one.per_request ? `; ${one.per_request.toFixed(2)} for each request` : ''}`)),

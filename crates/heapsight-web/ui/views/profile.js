@@ -4,7 +4,7 @@
 import { ask } from '../api.js';
 import { bars } from '../charts.js';
 import { el, fill, lines, settled } from '../dom.js';
-import { bytes, estimate, numberOf, percent, plusMinus } from '../format.js';
+import { bytes, estimate, numberOf, percent, plusMinus, signedBytes } from '../format.js';
 import { flame, frames } from '../flame.js';
 import { plainGrid, wrong } from './common.js';
 import { placeLink } from './summary.js';
@@ -116,10 +116,10 @@ export function changesView(context) {
     { id: 'self_size_after', title: 'After', kind: 'bytes', width: 100, from: 620, error: (row) => row.self_error_after },
     { id: 'self_size_delta', title: 'Self delta', kind: 'signed-bytes', width: 110 },
     { id: 'total_size_delta', title: 'Total delta', kind: 'signed-bytes', width: 110, from: 480 },
-    { id: 'certain', title: 'Certain', kind: 'text', width: 80, from: 760, hint: 'More than sampling explains', show: (row) => row.certain === null ? '' : row.certain ? 'yes' : 'no' },
+    { id: 'certain', title: 'Beyond chance', kind: 'text', width: 110, from: 760, hint: 'More than sampling explains', show: (row) => row.certain === null ? '' : row.certain ? 'yes' : 'no' },
   ], async () => {
     const answer = await ask(`files/${file}/changes/${base.value}`, { by });
-    fill(said, `${bytes(answer.size_delta)} more in all`);
+    fill(said, `${signedBytes(answer.size_delta)} in all`);
     return answer[plural()];
   }, { id: 'self_size_delta', dir: 'desc' });
   const element = el('div.view', null, el('div.toolbar', null, base, grouping(context, (next) => { by = next; made.again(); }, by), said), made.grid.element);
