@@ -71,7 +71,7 @@
     const leaks = verdict ? verdict.suspects.length : 0;
     const subject = data.program || (data.names.length === 1 ? data.names[0] : number_of(data.names.length, "snapshot", "snapshots"));
     const heading = !verdict ? "Heap of " + subject
-      : (leaks ? number_of(leaks, "leak", "leaks") + " found" : "No leak found") + " in " + subject;
+      : (leaks ? number_of(leaks, "leak", "leaks") + " found" : (verdict.by_id ? "No leak found" : "No leak seen")) + " in " + subject;
     document.title = heading + " - Heapsight";
     const files = data.names.length === 1 || data.names.length > 6
       ? data.names[0] + (data.names.length > 1 ? " and " + (data.names.length - 1) + " more" : "")

@@ -67,7 +67,13 @@ pub(crate) fn run(args: Args) -> Result<Answer, Failure> {
         Command::Report(args) => report::run(&context, &args),
         Command::Suspects(args) => suspects::run(&context, &args),
         Command::Summary(args) => summary::run(&context, &args),
-        Command::Diff(args) => diff::run(&context, &args),
+        Command::Diff(mut args) => {
+            let files = context.without_side_files(&args.files);
+            if files.len() > 1 {
+                args.files = files;
+            }
+            diff::run(&context, &args)
+        }
         Command::Show(args) => show::run(&context, &args),
         Command::Retainers(args) => retainers::run(&context, &args),
         Command::Dominators(args) => dominators::run(&context, &args),
@@ -91,7 +97,10 @@ pub(crate) fn run(args: Args) -> Result<Answer, Failure> {
         Command::Timeline(args) => timeline::run(&context, &args),
         Command::Sample(args) => sample::run(&context, &args),
         Command::Top(args) => top::run(&context, &args),
-        Command::Tui(args) => tui::run(&context, &args),
+        Command::Tui(mut args) => {
+            args.files = context.without_side_files(&args.files);
+            tui::run(&context, &args)
+        }
         Command::Rss(args) => rss::run(&context, &args),
         Command::Arm(args) => arm::run(&context, &args),
         Command::Watch(args) => watch::run(&context, args),

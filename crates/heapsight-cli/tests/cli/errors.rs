@@ -78,6 +78,8 @@ fn what_lies_beside_captures_is_left_out() {
         "{shown}"
     );
     assert!(shown.contains("1 round\n"), "{shown}");
+    let shown = cli.shown(&["diff", "pairA.heapsnapshot", "pairA.heapsnapshot.meta.json", B, "--top", "1"]);
+    assert!(shown.starts_with("exit: 0") && shown.contains("1 side file"), "{shown}");
 }
 
 #[test]
