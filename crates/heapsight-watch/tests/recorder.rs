@@ -69,6 +69,26 @@ fn a_limit_fires_once_and_again_after_its_cooldown() {
 }
 
 #[test]
+fn a_share_of_the_heap_is_one_of_what_ends_the_program() {
+    // `--max-old-space-size=128`: V8 says 176 MiB, of which 48 are for young objects.
+    let heap = |old: u64, young: u64| HeapSample {
+        used: (old + young) * MIB,
+        limit: 176 * MIB,
+        spaces: vec![("old_space".to_owned(), old * MIB), ("new_space".to_owned(), young * MIB)],
+        ..HeapSample::default()
+    };
+    let mut shares = recorder(&["heap > 85%"]);
+    assert_eq!(shares.heap(seconds(1), id(1), &heap(105, 40)), []);
+    let orders = shares.heap(seconds(2), id(1), &heap(110, 2));
+    assert_eq!(why(&orders), ["heap is 110 MiB, above 85 % of 128 MiB"]);
+    // 1 MiB in two seconds: 113 of 128 after 146 seconds.
+    let mut limit = recorder(&["limit in 30s"]);
+    let first = (0..300)
+        .find(|&second| !begun(&limit.heap(seconds(second), id(1), &heap(40 + second / 2, 1))).is_empty());
+    assert!(first.is_some_and(|second| (140..=150).contains(&second)), "{first:?}");
+}
+
+#[test]
 fn shares_are_of_the_limit_of_the_group_and_of_the_heap() {
     let mut recorder = recorder(&["rss > 80%", "heap > 90%"]);
     let sample = |mib| Sample { rss: mib * MIB, group: group(1, 100 * MIB) };

@@ -801,7 +801,7 @@ fn sole(status: &Status) -> Result<Option<Name>> {
             format!("another heapsight is attached to process {}", status.pid),
             "two would close each other's inspector",
         )
-        .hint("wait until it is done")
+        .hint("wait until it is done; a `heapsight watch` captures by itself: SIGUSR2 to it, with `--on signal`")
     })
 }
 

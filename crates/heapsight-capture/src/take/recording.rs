@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     Event, Monitor, Output, Taken, Taker,
-    snapshot::{Finished, doing},
+    snapshot::{Finished, complete, doing},
 };
 use crate::{
     Result,
@@ -195,6 +195,7 @@ impl Sampler<'_> {
         let Self { taker, mut session, options } = self;
         let timeout = taker.options.timeout;
         let keeps_collected = taker.identity()?.keeps_collected();
+        let (process, runtime) = taker.described(options.thread, session.thread_info().title.clone())?;
         let begun = Instant::now();
         let began = jiff::Timestamp::now();
         let sink = |stdout| {
@@ -227,7 +228,19 @@ impl Sampler<'_> {
             }
             let mut sink = sink(None)?;
             sampling.profile_now(&mut sink)?;
-            schedule.kept(&sink.finish()?);
+            let finished = Finished {
+                written: sink.finish()?,
+                started: began,
+                elapsed: begun.elapsed(),
+                pause: None,
+                ids: None,
+                sampling: sampled.clone(),
+            };
+            // A profile has the scripts' names in it.
+            let (process, runtime) = (process.clone(), runtime.clone());
+            let kind = CaptureKind::Profile;
+            let taken = complete(kind, "inspector", process, runtime, Vec::new(), output, finished)?;
+            schedule.kept(&taken.written);
         }
         let mut sink = match last.take() {
             Some(sink) => sink,

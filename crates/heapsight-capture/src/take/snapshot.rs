@@ -357,9 +357,23 @@ impl Taker {
     ) -> Result<Taken> {
         // The capture is whole: that the scripts' names cannot be had does not take it away.
         let scripts = session.script_urls(self.options.timeout).unwrap_or_default();
-        let identity = self.identity()?;
         let title = session.thread_info().title.clone();
         self.give_back(thread, session);
+        let (process, runtime) = self.described(thread, title)?;
+        let scripts = scripts
+            .into_iter()
+            .map(|script| output::Script::new(script.id, script.url, script.source_map_url))
+            .collect();
+        complete(kind, method, process, runtime, scripts, output, finished)
+    }
+
+    /// What a side file says of the program.
+    pub(super) fn described(
+        &mut self,
+        thread: u32,
+        title: String,
+    ) -> Result<(output::Process, output::Runtime)> {
+        let identity = self.identity()?;
         let process = output::Process {
             pid: self.process().map_or(identity.pid, |process| process.status.pid),
             thread,
@@ -372,11 +386,7 @@ impl Taker {
             version: identity.version.clone(),
             versions: [("v8".to_owned(), identity.v8.clone())].into(),
         };
-        let scripts = scripts
-            .into_iter()
-            .map(|script| output::Script::new(script.id, script.url, script.source_map_url))
-            .collect();
-        complete(kind, method, process, runtime, scripts, output, finished)
+        Ok((process, runtime))
     }
 }
 

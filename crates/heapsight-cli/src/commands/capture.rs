@@ -33,13 +33,29 @@ use crate::{
     failure::Failure,
 };
 
-/// Ctrl-C and SIGTERM: the first ends a capture in order, a second one at once.
+/// What comes sooner after the first signal is the same wish once more: `timeout` and `npx` pass on what the terminal has
+/// sent already.
+const SAME_WISH: Duration = Duration::from_secs(1);
+
+/// Ctrl-C and SIGTERM: the first ends a capture in order, a later one at once.
 pub(super) fn stop_on_signals() -> Result<Arc<AtomicBool>, Failure> {
     let stop = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-        signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, stop.clone())?;
-        signal_hook::flag::register(signal, stop.clone())?;
-    }
+    let told = Arc::clone(&stop);
+    let mut signals =
+        signal_hook::iterator::Signals::new([signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM])?;
+    std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
+        let mut first: Option<Instant> = None;
+        for signal in signals.forever() {
+            match first {
+                None => {
+                    first = Some(Instant::now());
+                    told.store(true, Ordering::Relaxed);
+                }
+                Some(first) if first.elapsed() < SAME_WISH => {}
+                Some(_) => signal_hook::low_level::exit(128 + signal),
+            }
+        }
+    })?;
     Ok(stop)
 }
 

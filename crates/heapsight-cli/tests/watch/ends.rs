@@ -95,6 +95,23 @@ fn a_killed_process_leaves_its_last_profile_and_what_had_grown() {
 }
 
 #[test]
+fn a_profile_is_kept_however_often_the_heap_is_asked() {
+    let mut program = leaking(24, &[]);
+    let cli = Cli::new();
+    let target = program.target();
+    let often =
+        ["--every", "100ms", "--heap-every", "100ms", "--profile-every", "400ms", "--interval", "16KiB"];
+    let args = [&[&target[..]], &often[..]].concat();
+    let mut watcher = Watcher::start_with(&cli, &args);
+    watcher.await_event("attached");
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    program.kill();
+    let ended = watcher.await_event("ended");
+    testimony(&cli, &ended);
+    watcher.end();
+}
+
+#[test]
 fn a_heap_that_reaches_its_limit_is_told_by_it() {
     let program = leaking(22, &["--max-old-space-size=60"]);
     let cli = Cli::new();

@@ -4,7 +4,7 @@ use std::fs;
 
 use crate::{
     command::Cli,
-    programs::{Program, listening, until},
+    programs::{Program, listening, signal, until},
     watcher::Watcher,
 };
 
@@ -77,6 +77,26 @@ fn what_a_killed_watcher_opened_the_next_one_closes() {
     sixth.kill();
     cli.snapshot(&program.target(), &[]);
     program.is_as_before();
+}
+
+#[test]
+fn the_same_signal_twice_is_one_wish() {
+    let program = Program::node(20);
+    let cli = Cli::new();
+    let mut watcher = Watcher::start(&cli, &[&program.target(), "--on", "every 200ms"]);
+    watcher.await_event("captured");
+    // As `timeout` sends it: to the command, and to its group.
+    signal(watcher.pid(), "INT");
+    watcher.end();
+    program.is_as_before();
+    let partial = |name: &String| name.ends_with(".partial");
+    assert!(!watcher_files(&cli).iter().any(partial));
+}
+
+/// All files in the folder of the captures.
+fn watcher_files(cli: &Cli) -> Vec<String> {
+    let files = std::fs::read_dir(cli.path().join("captures")).unwrap();
+    files.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
 }
 
 #[test]

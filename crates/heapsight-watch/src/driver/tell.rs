@@ -156,6 +156,22 @@ mod tests {
     }
 
     #[test]
+    fn a_request_without_an_answer_ends_with_the_watcher() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/hook", listener.local_addr().unwrap());
+        let begun = Instant::now();
+        let abort = AtomicBool::new(false);
+        let error = thread::scope(|scope| {
+            let told = scope.spawn(|| post(&url, &job(), "node app.js", &[], &abort));
+            thread::sleep(Duration::from_millis(100));
+            abort.store(true, Ordering::Relaxed);
+            told.join().unwrap().unwrap_err()
+        });
+        assert!(error.to_string().contains("it was called off"), "{error}");
+        assert!(begun.elapsed() < REQUEST / 2);
+    }
+
+    #[test]
     fn a_command_has_what_happened_in_its_environment_and_no_more() {
         let dir = tempfile::tempdir().unwrap();
         let out = dir.path().join("out");
