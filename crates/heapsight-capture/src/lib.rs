@@ -5,6 +5,7 @@
 
 pub mod error;
 pub mod fork;
+pub mod guard;
 pub mod inspector;
 pub mod launch;
 pub mod load;

@@ -27,7 +27,19 @@ pub(crate) enum Answer {
     No,
 }
 
+/// The word that makes this the process which ends the connections of another one, see `heapsight_capture::guard`.
+const GUARD: &str = "__guard";
+
 fn main() -> ExitCode {
+    if std::env::args_os().nth(1).is_some_and(|word| word == GUARD) {
+        heapsight_capture::guard::run();
+        return ExitCode::SUCCESS;
+    }
+    heapsight_capture::guard::install(|| {
+        let mut command = std::process::Command::new("/proc/self/exe");
+        command.arg(GUARD);
+        command
+    });
     let args = match args::Args::try_parse() {
         Ok(args) => args,
         Err(error) => {
@@ -36,7 +48,9 @@ fn main() -> ExitCode {
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
     };
-    match commands::run(args) {
+    let answer = commands::run(args);
+    heapsight_capture::guard::end();
+    match answer {
         Ok(Answer::No) => ExitCode::from(1),
         Ok(Answer::Yes) | Err(Failure::BrokenPipe) => ExitCode::SUCCESS,
         Err(Failure::Message { what, hint }) => {

@@ -52,6 +52,14 @@ const BUDGET: u64 = 6 << 20;
 
 fn main() {
     let arguments: Vec<String> = env::args().skip(1).collect();
+    if arguments.first().is_some_and(|first| first == "guard") {
+        return heapsight_capture::guard::run();
+    }
+    heapsight_capture::guard::install(|| {
+        let mut command = Command::new("/proc/self/exe");
+        command.arg("guard");
+        command
+    });
     if let [first, rest @ ..] = arguments.as_slice()
         && first == "watcher"
     {
@@ -131,6 +139,7 @@ fn watcher(arguments: &[String]) {
     if let Err(error) = heapsight_watch::run(settings, &control, &host) {
         println!("{}", serde_json::json!({"event": "error", "text": error.to_string()}));
     }
+    heapsight_capture::guard::end();
 }
 
 // The soak.

@@ -71,6 +71,9 @@ const CLOSE_NOW: &str = "(delete process[Symbol.for('heapsight.opened')],process
 /// can close what it opened leaves that to the next one, which finds it here.
 const OURS: &str = "(process[Symbol.for('heapsight.opened')]??'')";
 
+/// How long what a killed one of us had to do may take ([`crate::guard`]).
+const AFTER_A_KILL: Duration = Duration::from_millis(1500);
+
 /// How often a port that is taken is looked at.
 const TAKEN: Duration = Duration::from_millis(200);
 
@@ -354,6 +357,7 @@ fn attach_opened(
     };
     match begin() {
         Ok((session, identity)) => {
+            opened.bequeath(&session);
             Ok(Attachment { session, identity, process: Some(process), opened: Some(opened) })
         }
         Err(error) => {
@@ -391,6 +395,9 @@ fn attach_open(
         lock,
         workers: Workers::default(),
     });
+    if let Some(opened) = &opened {
+        opened.bequeath(&session);
+    }
     Ok(Attachment { session, identity, process: Some(process), opened })
 }
 
@@ -702,6 +709,14 @@ impl Drop for Attachment {
 }
 
 impl Opened {
+    /// Leaves the closing to another one, should we be killed. Nobody else of us attaches before that is done.
+    fn bequeath(&self, session: &Session) {
+        #[cfg(target_os = "linux")]
+        session.farewell(CLOSE_SOON, self.lock.as_ref().map(Name::descriptor));
+        #[cfg(not(target_os = "linux"))]
+        let _ = session;
+    }
+
     /// In order: what is left of a capture is read, the closing is asked for, the connection is ended, and then the
     /// inspector closes with nobody connected. Node.js may crash where it closes while it has something to send.
     fn close(&self, session: Option<&mut Session>) -> Result<Closed> {
@@ -794,22 +809,28 @@ impl Opened {
 
 /// The right to open and close the inspector of a process; nothing where the system has no such thing.
 fn sole(status: &Status) -> Result<Option<Name>> {
-    // The start time makes it one name for the process in every PID namespace.
-    Name::take(format!("heapsight-attached-{}-{}", status.start_time, status.own_pid())).map_err(|()| {
-        CaptureError::new(
-            Kind::Refused,
-            format!("another heapsight is attached to process {}", status.pid),
-            "two would close each other's inspector",
-        )
-        .hint("wait until it is done; a `heapsight watch` captures by itself: SIGUSR2 to it, with `--on signal`")
-    })
+    let begun = Instant::now();
+    loop {
+        // The start time makes it one name for the process in every PID namespace.
+        match Name::take(format!("heapsight-attached-{}-{}", status.start_time, status.own_pid())) {
+            Ok(name) => return Ok(name),
+            Err(()) if begun.elapsed() < AFTER_A_KILL => thread::sleep(POLL),
+            Err(()) => break,
+        }
+    }
+    Err(CaptureError::new(
+        Kind::Refused,
+        format!("another heapsight is attached to process {}", status.pid),
+        "two would close each other's inspector",
+    )
+    .hint("wait until it is done; a `heapsight watch` captures by itself: SIGUSR2 to it, with `--on signal`"))
 }
 
 /// A name that one process has at a time: that of an abstract socket, of which nothing stays behind.
 #[derive(Debug)]
 struct Name {
     #[cfg(target_os = "linux")]
-    _socket: std::os::unix::net::UnixListener,
+    socket: std::os::unix::net::UnixListener,
 }
 
 impl Name {
@@ -822,10 +843,16 @@ impl Name {
         };
         let Ok(address) = SocketAddr::from_abstract_name(name) else { return Ok(None) };
         match UnixListener::bind_addr(&address) {
-            Ok(socket) => Ok(Some(Self { _socket: socket })),
+            Ok(socket) => Ok(Some(Self { socket })),
             Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => Err(()),
             Err(_) => Ok(None),
         }
+    }
+
+    #[cfg(target_os = "linux")]
+    fn descriptor(&self) -> std::os::fd::BorrowedFd<'_> {
+        use std::os::fd::AsFd as _;
+        self.socket.as_fd()
     }
 
     #[cfg(not(target_os = "linux"))]

@@ -110,6 +110,14 @@ impl Session {
         self.wire.has_ended()
     }
 
+    /// What is evaluated if we end without having ended this, and what is held until then. See [`crate::guard`].
+    #[cfg(target_os = "linux")]
+    pub(super) fn farewell(&self, expression: &str, held: Option<std::os::fd::BorrowedFd<'_>>) {
+        let Some(guarded) = self.wire.guarded() else { return };
+        let call = json!({"id": u32::MAX >> 1, "method": "Runtime.evaluate", "params": {"expression": expression, "silent": true}});
+        guarded.farewell(&call.to_string(), held);
+    }
+
     /// Where a capture that comes faster than its sink takes it may keep a file without a name; `/var/tmp` if not said.
     pub fn set_spool_dir(&mut self, dir: impl Into<PathBuf>) {
         self.spool_dir = dir.into();

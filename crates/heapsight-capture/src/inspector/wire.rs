@@ -5,7 +5,7 @@
 
 use std::{
     io::ErrorKind,
-    net::TcpStream,
+    net::{Shutdown, TcpStream},
     time::{Duration, Instant},
 };
 
@@ -17,7 +17,10 @@ use tungstenite::{
 };
 
 use super::endpoint::{Endpoint, seconds};
-use crate::error::{CaptureError, Kind, Result};
+use crate::{
+    error::{CaptureError, Kind, Result},
+    guard::Guarded,
+};
 
 /// The largest message that is accepted, in bytes.
 const MOST: usize = 4 << 30;
@@ -32,6 +35,8 @@ const SEND: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(crate) struct Wire {
     socket: WebSocket<TcpStream>,
+    /// Ends it if we cannot.
+    guarded: Option<Guarded>,
     name: String,
     /// Whether the connection has ended, so that nothing is waited for in vain.
     ended: bool,
@@ -56,10 +61,11 @@ impl Wire {
             .read_buffer_size(256 << 10)
             .max_message_size(Some(MOST))
             .max_frame_size(Some(MOST));
+        let guarded = Guarded::new(&stream);
         let mut attempt = client_with_config(request, stream, Some(config));
         loop {
             match attempt {
-                Ok((socket, _)) => return Ok(Self { socket, name, ended: false }),
+                Ok((socket, _)) => return Ok(Self { socket, guarded, name, ended: false }),
                 Err(HandshakeError::Interrupted(waiting)) if Instant::now() < deadline => {
                     attempt = waiting.handshake();
                 }
@@ -86,6 +92,11 @@ impl Wire {
                 }
             }
         }
+    }
+
+    /// Who looks after it.
+    pub(crate) fn guarded(&self) -> Option<&Guarded> {
+        self.guarded.as_ref()
     }
 
     /// Where it leads.
@@ -191,5 +202,7 @@ impl Drop for Wire {
             let _ = self.socket.get_ref().set_write_timeout(Some(TICK));
             let _ = self.socket.close(None);
         }
+        // Also for whoever else has it.
+        let _ = self.socket.get_ref().shutdown(Shutdown::Both);
     }
 }

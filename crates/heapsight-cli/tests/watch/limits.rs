@@ -4,7 +4,7 @@ use std::fs;
 
 use crate::{
     command::Cli,
-    programs::{Program, listening, signal, until},
+    programs::{Program, children, listening, signal, until},
     watcher::Watcher,
 };
 
@@ -43,13 +43,40 @@ fn the_oldest_captures_make_room_and_a_program_has_so_many_a_day() {
 }
 
 #[test]
+fn a_watcher_that_is_killed_leaves_the_program_as_it_was() {
+    // Also in the first moments of a conversation, where a program that loses the other end may crash.
+    for major in [18, 22, 26] {
+        let program = Program::node(major);
+        let cli = Cli::new();
+        for number in 0..6 {
+            let mut watcher = Watcher::start(&cli, &[&program.target()]);
+            assert_eq!(watcher.await_event("attached")["opened"], true, "{major} {number}");
+            std::thread::sleep(std::time::Duration::from_millis(number * 7));
+            watcher.kill();
+            program.is_as_before();
+        }
+    }
+}
+
+/// Watches a program without a word, and is killed with the process that would end its connections.
+fn killed_with_its_guard(cli: &Cli, program: &Program) {
+    let quiet = ["--heap-every", "1h", "--profile-every", "never", "--every", "100ms"];
+    let target = program.target();
+    let mut watcher = Watcher::start_with(cli, &[&[&target[..]], &quiet[..]].concat());
+    watcher.await_event("attached");
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    for child in children(watcher.pid()) {
+        signal(child, "KILL");
+    }
+    watcher.kill();
+}
+
+#[test]
 fn what_a_killed_watcher_opened_the_next_one_closes() {
     let program = Program::node(22);
     let before = listening(program.pid());
     let cli = Cli::new();
-    let mut first = Watcher::start(&cli, &[&program.target()]);
-    first.await_event("attached");
-    first.kill();
+    killed_with_its_guard(&cli, &program);
     assert_ne!(listening(program.pid()), before, "nobody could close it");
     let mut second = Watcher::start(&cli, &[&program.target()]);
     let attached = second.await_event("attached");
@@ -57,9 +84,7 @@ fn what_a_killed_watcher_opened_the_next_one_closes() {
     second.end();
     program.is_as_before();
     // Also one that watches another process.
-    let mut third = Watcher::start(&cli, &[&program.target()]);
-    third.await_event("attached");
-    third.kill();
+    killed_with_its_guard(&cli, &program);
     let other = Program::node(20);
     let mut fourth = Watcher::start(&cli, &[&other.target()]);
     fourth.await_event("attached");
@@ -67,14 +92,9 @@ fn what_a_killed_watcher_opened_the_next_one_closes() {
     program.is_as_before();
     other.is_as_before();
     // What it could not write down either is known to the program itself, and to any command.
-    let mut fifth = Watcher::start(&cli, &[&program.target()]);
-    fifth.await_event("attached");
-    fifth.kill();
+    killed_with_its_guard(&cli, &program);
     assert_ne!(listening(program.pid()), before);
-    std::fs::remove_file(cli.path().join("captures/.heapsight-watch.json")).unwrap();
-    let mut sixth = Watcher::start(&cli, &[&program.target()]);
-    assert_eq!(sixth.await_event("attached")["opened"], true);
-    sixth.kill();
+    fs::remove_file(cli.path().join("captures/.heapsight-watch.json")).unwrap();
     cli.snapshot(&program.target(), &[]);
     program.is_as_before();
 }
@@ -95,7 +115,7 @@ fn the_same_signal_twice_is_one_wish() {
 
 /// All files in the folder of the captures.
 fn watcher_files(cli: &Cli) -> Vec<String> {
-    let files = std::fs::read_dir(cli.path().join("captures")).unwrap();
+    let files = fs::read_dir(cli.path().join("captures")).unwrap();
     files.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
 }
 
