@@ -55,7 +55,7 @@ impl Guarded {
 mod linux {
     use std::{
         collections::BTreeMap,
-        io::{IoSlice, IoSliceMut, Read as _, Write as _},
+        io::{ErrorKind, IoSlice, IoSliceMut, Read as _, Write as _},
         mem::MaybeUninit,
         net::TcpStream,
         os::fd::{AsFd, BorrowedFd, OwnedFd},
@@ -256,53 +256,99 @@ mod linux {
 
     /// Hangs up when nothing is under way.
     fn hang_up(stream: &TcpStream, farewell: &[u8]) {
-        if !hush(stream, QUIET, SILENCE_WITHIN) {
-            return;
-        }
         let mut out = stream;
-        if !farewell.is_empty() {
-            if out.write_all(farewell).is_err() {
-                return;
+        match hush(stream, QUIET, SILENCE_WITHIN) {
+            Hush::Gone => return,
+            Hush::Quiet if !farewell.is_empty() => {
+                if out.write_all(farewell).is_err() {
+                    return;
+                }
+                // The answer, and then at once: what was asked for happens a moment after it.
+                if matches!(first(stream, ANSWER_WITHIN), Hush::Gone) {
+                    return;
+                }
             }
-            // The answer, and then at once: what was asked for happens a moment after it.
-            let _ = stream.set_read_timeout(Some(ANSWER_WITHIN));
-            let answered = matches!((&*stream).read(&mut [0; 4096]), Ok(1..));
-            if answered && !hush(stream, Duration::from_millis(5), END_WITHIN) {
-                return;
-            }
+            // Who wants to end waits for the answer to that.
+            Hush::Quiet | Hush::End => {}
         }
         if out.write_all(&CLOSE).is_ok() {
             let begun = Instant::now();
-            let _ = stream.set_read_timeout(Some(END_WITHIN));
-            while begun.elapsed() < END_WITHIN && matches!((&*stream).read(&mut [0; 4096]), Ok(1..)) {}
+            while begun.elapsed() < END_WITHIN && !matches!(first(stream, END_WITHIN), Hush::Gone) {}
         }
     }
 
-    /// Reads until nothing comes; false if the connection has ended.
-    fn hush(mut stream: &TcpStream, quiet: Duration, within: Duration) -> bool {
+    /// What a connection has come to.
+    enum Hush {
+        /// Nothing comes.
+        Quiet,
+        /// The other side wants to end it.
+        End,
+        /// It has ended.
+        Gone,
+    }
+
+    /// Whether the other side ends the connection with what it has sent last. Where frames begin is not known here; but text
+    /// has no such bytes.
+    fn is_end(bytes: &[u8]) -> bool {
+        // Without a status (Node.js), or with one (Deno).
+        bytes.ends_with(&[0x88, 0]) || matches!(bytes, [.., 0x88, 2, _, _])
+    }
+
+    /// Reads until nothing comes, or the other side wants to end.
+    fn hush(stream: &TcpStream, quiet: Duration, within: Duration) -> Hush {
         let begun = Instant::now();
-        let mut bytes = vec![0; 64 << 10];
-        let _ = stream.set_nonblocking(false);
-        let _ = stream.set_read_timeout(Some(quiet));
-        while begun.elapsed() < within {
-            match stream.read(&mut bytes) {
-                Ok(0) => return false,
-                Ok(_) => {}
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(error) => {
-                    return matches!(
-                        error.kind(),
-                        std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut
-                    );
-                }
+        loop {
+            let bytes = match read(stream, quiet) {
+                Ok(bytes) => bytes,
+                Err(hush) => return hush,
+            };
+            if is_end(&bytes) {
+                return Hush::End;
+            }
+            if begun.elapsed() >= within {
+                return Hush::Quiet;
             }
         }
-        true
+    }
+
+    /// What comes first; nothing is quiet.
+    fn first(stream: &TcpStream, within: Duration) -> Hush {
+        match read(stream, within) {
+            Ok(bytes) if is_end(&bytes) => Hush::End,
+            Ok(_) => Hush::Quiet,
+            Err(hush) => hush,
+        }
+    }
+
+    fn read(mut stream: &TcpStream, within: Duration) -> Result<Vec<u8>, Hush> {
+        let mut bytes = vec![0; 64 << 10];
+        let _ = stream.set_nonblocking(false);
+        let _ = stream.set_read_timeout(Some(within));
+        loop {
+            match stream.read(&mut bytes) {
+                Ok(0) => return Err(Hush::Gone),
+                Ok(length) => {
+                    bytes.truncate(length);
+                    return Ok(bytes);
+                }
+                Err(error) => match error.kind() {
+                    ErrorKind::Interrupted => {}
+                    ErrorKind::WouldBlock | ErrorKind::TimedOut => return Err(Hush::Quiet),
+                    _ => return Err(Hush::Gone),
+                },
+            }
+        }
     }
 
     #[cfg(test)]
     mod tests {
         use super::*;
+
+        #[test]
+        fn the_end_is_known_by_its_bytes() {
+            assert!(is_end(&[b'}', 0x88, 0]) && is_end(&[0x88, 2, 3, 0xe8]));
+            assert!(!is_end(b"{}") && !is_end(&[]) && !is_end(&[0x88]));
+        }
 
         #[test]
         fn texts_are_framed_as_clients_do() {

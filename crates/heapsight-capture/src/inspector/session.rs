@@ -178,6 +178,15 @@ impl Session {
         self.unanswered.is_none()
     }
 
+    /// Looks whether anything has come, above all the wish of the other side to end the connection: Node.js waits for the
+    /// answer to that where a program closes its inspector itself.
+    ///
+    /// # Errors
+    /// [`Kind::Gone`]: it has ended.
+    pub fn look(&mut self) -> Result<()> {
+        self.drive(None, |_| Ok(()), |_| Ok(ControlFlow::Break(()))).map(drop)
+    }
+
     /// Ends the connection and waits until the other side has ended it too.
     pub(crate) fn end(&mut self, within: Duration) {
         self.wire.close(within);

@@ -206,6 +206,16 @@ impl Taker {
         attached.attachment.thread(thread, timeout)
     }
 
+    /// Looks at conversations in which nothing is asked, see [`Session::look`]. For those who stay attached, every second.
+    ///
+    /// # Errors
+    /// [`Kind::Gone`]: one has ended.
+    pub fn look(&mut self) -> Result<()> {
+        let Some(attached) = &mut self.attached else { return Ok(()) };
+        attached.attachment.session().look()?;
+        attached.sessions.values_mut().try_for_each(Session::look)
+    }
+
     /// Keeps a conversation for the next capture, so that objects keep their ids.
     pub fn give_back(&mut self, thread: u32, session: Session) {
         if let Some(attached) = &mut self.attached {

@@ -10,7 +10,7 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
-        mpsc::{Receiver, Sender, channel},
+        mpsc::{Receiver, RecvTimeoutError, Sender, channel},
     },
     thread::{self, JoinHandle},
     time::{Duration, Instant},
@@ -39,6 +39,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How long the driver may take to answer, whatever else it does.
 const ANSWER: Duration = Duration::from_secs(120);
+
+/// How often a conversation is looked at in which nothing is asked.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Seconds in which a process may still be starting, on a machine that is busy.
 const YOUNG: u64 = 60;
@@ -182,7 +185,18 @@ impl Work {
         if !self.stays() {
             self.close_left_open();
         }
-        while let Ok(task) = tasks.recv() {
+        loop {
+            let task = match tasks.recv_timeout(LOOK) {
+                Ok(task) => task,
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => {
+                    if let Some(Err(error)) = self.taker.as_mut().map(Taker::look) {
+                        self.leave();
+                        self.say(Said::Lost(error));
+                    }
+                    continue;
+                }
+            };
             match task {
                 Task::Heap => {
                     let answer = self.connected().and_then(Self::heap);
