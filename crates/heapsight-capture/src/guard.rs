@@ -121,7 +121,7 @@ mod linux {
         let (ours, theirs) =
             socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None).ok()?;
         command.stdin(Stdio::from(theirs)).stdout(Stdio::null()).stderr(Stdio::null());
-        command.current_dir("/").env_clear().process_group(0);
+        command.arg0("heapsight").current_dir("/").env_clear().process_group(0);
         // It ends when our end of the way is closed, which is at the latest when we end.
         Some(Way::Open(ours, command.spawn().ok()?))
     }

@@ -432,12 +432,14 @@ impl Soak {
 
     /// Neither has ended but by our hand.
     fn both_live(&mut self, fault: &str) {
-        for (name, process) in [("target", &mut self.target), ("watcher", &mut self.watcher)] {
-            if let Some(status) = process.as_mut().and_then(|process| process.child.try_wait().unwrap()) {
-                let errors = fs::read_to_string(self.jumps.with_extension(name)).unwrap_or_default();
-                panic!("after {fault}: the {name} has ended, {status}: {errors}");
-            }
-        }
+        let ended = |process: &mut Option<Process>| process.as_mut()?.child.try_wait().unwrap();
+        let (target, watcher) = (ended(&mut self.target), ended(&mut self.watcher));
+        let errors = fs::read_to_string(self.jumps.with_extension("watcher")).unwrap_or_default();
+        assert!(
+            target.is_none() && watcher.is_none(),
+            "after {fault}: the target has ended: {target:?}, the watcher: {watcher:?} {errors}\n{}",
+            self.fate()
+        );
     }
 
     /// Waits until the watcher has found the target that it was started for.

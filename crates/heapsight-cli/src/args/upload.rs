@@ -47,10 +47,10 @@ pub(crate) struct Upload {
     #[arg(long, value_enum, default_value_t = Verify::Checksum, value_name = "HOW")]
     pub(crate) verify: Verify,
     /// Give a file up after so many attempts in a row that get nothing across
-    #[arg(long, default_value_t = 8, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, default_value_t = 8, value_name = "N", value_parser = super::whole::<u32>(1, None))]
     pub(crate) attempts: u32,
     /// Parts of a file under way at once, of 8 MiB each
-    #[arg(long, default_value_t = 4, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64))]
+    #[arg(long, default_value_t = 4, value_name = "N", value_parser = super::whole::<u8>(1, Some(64)))]
     pub(crate) parallel: u8,
     /// Folder for what is needed to go on [default: heapsight/uploads in XDG_STATE_HOME or ~/.local/state]
     #[arg(long, value_name = "FOLDER")]

@@ -54,9 +54,14 @@ fn the_demonstration_hunts_in_a_server_or_in_snapshots() {
         let allocated = &answer["suspects"][0]["allocated_in"];
         assert_eq!(allocated.is_object(), node.is_some(), "{answer}");
         if node.is_some() {
-            let (function, line) = (&allocated["function"], &allocated["location"]["line"]);
-            let places = [("MemoryStore.set", 18), ("session", 14)];
-            assert!(places.iter().any(|(name, at)| function == name && line == at), "{allocated}");
+            // The object, its entry in the map and what its constructor makes are allocated one in the other; which of these
+            // most samples are of is chance.
+            let place = |frame: &Value| (frame["function"].clone(), frame["location"]["line"].clone());
+            let places = [("Session", 4), ("MemoryStore.set", 18), ("session", 14)];
+            let places = places.map(|(name, line)| (Value::from(name), Value::from(line)));
+            assert!(places.contains(&place(allocated)), "{allocated}");
+            let stack: Vec<_> = allocated["stack"].as_array().unwrap().iter().map(place).collect();
+            assert!(stack.contains(&places[2]), "{allocated}");
             assert!(allocated["exact"] == false && allocated["count"].as_u64() > Some(1), "{allocated}");
         }
     }
