@@ -6,7 +6,6 @@
 use std::{
     io::ErrorKind,
     net::{Shutdown, TcpStream},
-    thread,
     time::{Duration, Instant},
 };
 
@@ -31,10 +30,6 @@ pub(crate) const TICK: Duration = Duration::from_millis(50);
 
 /// How long the other side may refuse to take what we send; these are a few hundred bytes.
 const SEND: Duration = Duration::from_secs(10);
-
-/// Before the other side's end is answered. Node.js (`WsHandler` in `src/inspector_socket.cc`, 22.23) uses what it has freed
-/// where the answer comes before it has taken note that its own word is out, which is a matter of microseconds.
-const BEFORE_ANSWER: Duration = Duration::from_millis(20);
 
 /// A connection to one endpoint.
 #[derive(Debug)]
@@ -134,7 +129,6 @@ impl Wire {
                     let why = frame.filter(|f| !f.reason.is_empty()).map(|f| f.reason.to_string());
                     self.ended = true;
                     // The answer to it is owed, and not waited for.
-                    thread::sleep(BEFORE_ANSWER);
                     let _ = self.socket.flush();
                     return Err(self.gone(why.as_deref().unwrap_or("the target closed it")));
                 }
