@@ -12,6 +12,7 @@
 use std::{
     ops::ControlFlow,
     path::{Path, PathBuf},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -33,6 +34,20 @@ use crate::{
 /// Where overflowing captures go if nobody says otherwise: on a disk rather than in memory.
 const SPOOL_DIR: &str = "/var/tmp";
 
+/// How long a runtime's own start is waited for.
+const STARTS_WITHIN: Duration = Duration::from_secs(1);
+
+/// How often it is asked whether that is over.
+const ASK_AGAIN: Duration = Duration::from_millis(5);
+
+/// Whether this runs in the middle of the start of Node.js, before any code of the program: told by the functions of
+/// Node.js on the stack. Needs nothing but the language.
+const IS_STARTING: &str = "(()=>{const E=Error,l=E.stackTraceLimit;\
+    try{E.stackTraceLimit=100;const s=String(new E().stack);\
+    return /\\binternal\\/(options|bootstrap\\/|main\\/|process\\/pre_execution)|process\\.emit \\(.*events[^\\n]*$/.test(s)&&\
+    !/\\binternal\\/(modules\\/|timers|process\\/(execution|promises))/.test(s)}\
+    catch{return false}finally{try{E.stackTraceLimit=l}catch{}}})()";
+
 /// A conversation with one isolate of a running program.
 #[derive(Debug)]
 pub struct Session {
@@ -45,6 +60,8 @@ pub struct Session {
     process: Option<Status>,
     /// A capture that was begun and whose answer has not come.
     unanswered: Option<u64>,
+    /// The program is past its runtime's own start, or that was waited for in vain.
+    started: bool,
 }
 
 /// A thread with an isolate of its own.
@@ -87,6 +104,7 @@ impl Session {
             spool_dir: PathBuf::from(SPOOL_DIR),
             process: None,
             unanswered: None,
+            started: false,
         })
     }
 
@@ -275,7 +293,7 @@ impl Session {
             if Instant::now() >= deadline {
                 return error;
             }
-            std::thread::sleep(Duration::from_millis(5));
+            thread::sleep(Duration::from_millis(5));
         }
         CaptureError::ended(status.pid)
     }
@@ -307,7 +325,9 @@ impl Session {
     /// Evaluates JavaScript and gives its value. What is no JSON comes as text (`NaN`, `1n`), what has no value as null.
     /// A promise is waited for.
     ///
-    /// The expression has V8's command line API: in Node.js that is a `require`, also where the program is an ES module.
+    /// The expression has V8's command line API: in Node.js that is a `require`, also where the program is an ES module. A
+    /// program that is just starting is waited for first, a second at most: Node.js 18 stops for ever where it installs
+    /// that API while it reads its own options (`GetCLIOptions` holds a mutex, and `new Module` reads them again).
     ///
     /// # Errors
     /// [`Kind::Protocol`] with the exception's own text if it throws or rejects; else as [`Session::call`].
@@ -315,6 +335,9 @@ impl Session {
         const GROUP: &str = "heapsight";
         let deadline = Instant::now() + timeout;
         let left = || deadline.saturating_duration_since(Instant::now());
+        if !self.started {
+            self.wait_for_start(timeout)?;
+        }
         // Waiting for promises at once would need the event loop even where there is none.
         let params = json!({"expression": expression, "includeCommandLineAPI": true, "objectGroup": GROUP, "silent": true});
         let first: Evaluated = self.call_as("Runtime.evaluate", &params, timeout)?;
@@ -325,6 +348,22 @@ impl Session {
         // Else it would be found in the next snapshot, held by the inspector.
         self.start("Runtime.releaseObjectGroup", &json!({"objectGroup": GROUP}))?;
         value
+    }
+
+    fn wait_for_start(&mut self, timeout: Duration) -> Result<()> {
+        let begun = Instant::now();
+        let params = json!({"expression": IS_STARTING, "returnByValue": true, "silent": true});
+        loop {
+            let starting: Evaluated = self.call_as("Runtime.evaluate", &params, timeout)?;
+            // An answer that is none says nothing about the start.
+            if starting.value().is_ok_and(|value| value != true)
+                || begun.elapsed() >= STARTS_WITHIN.min(timeout)
+            {
+                self.started = true;
+                return Ok(());
+            }
+            thread::sleep(ASK_AGAIN);
+        }
     }
 
     /// What a promise becomes; anything else is that already.

@@ -334,6 +334,38 @@ fn a_timeline_ends_with_its_target() {
 }
 
 #[test]
+fn a_program_that_is_starting_is_not_given_the_command_line_api() {
+    let (tell, told) = mpsc::channel();
+    let url = serve(move |socket| {
+        for starts in [true, true, false] {
+            let (id, params) = evaluated(socket);
+            tell.send(params["includeCommandLineAPI"].clone()).unwrap();
+            send(socket, json!({"id": id, "result": {"result": {"value": starts}}}).to_string());
+        }
+        let (id, params) = evaluated(socket);
+        tell.send(params["includeCommandLineAPI"].clone()).unwrap();
+        let identity = r#"{"pid":7,"runtime":"node","version":"18.20.8"}"#;
+        send(socket, json!({"id": id, "result": {"result": {"value": identity}}}).to_string());
+        while socket.read().is_ok() {}
+    });
+    let attachment = attach_url(&url, &patient()).unwrap();
+    assert_eq!(attachment.identity().version, "18.20.8");
+    let asked: Vec<Value> = told.try_iter().collect();
+    assert_eq!(asked, [Value::Null, Value::Null, Value::Null, json!(true)]);
+}
+
+/// The next call of `Runtime.evaluate`.
+fn evaluated(socket: &mut Socket) -> (u64, Value) {
+    loop {
+        let Ok(Message::Text(text)) = socket.read() else { continue };
+        let call: Value = serde_json::from_str(&text).unwrap();
+        if call["method"] == "Runtime.evaluate" {
+            return (call["id"].as_u64().unwrap(), call["params"].clone());
+        }
+    }
+}
+
+#[test]
 fn no_answer_is_a_timeout_and_a_late_one_is_not_taken_for_the_next() {
     let (late, wait) = mpsc::channel::<()>();
     let url = serve(move |socket| {
