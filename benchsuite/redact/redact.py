@@ -61,6 +61,7 @@ def main():
             "redact, to the disk": [tool, "redact", heap, disk / "out.heapsnapshot", "--force"],
             "redact to .zst": [tool, "redact", heap, folder / "out.heapsnapshot.zst", "--force"],
             "redact from .zst to .zst": [tool, "redact", packed, folder / "out.heapsnapshot.zst", "--force"],
+            "redact, of standard input (held)": ["sh", "-c", f"{tool} redact - {folder}/held.heapsnapshot --force < {heap}"],
             "redact --verify": [tool, "redact", "--verify", plain, "--against", heap],
             "scan": [tool, "scan", heap, "--no-cache", "--top", "30"],
             "repair, cut at nine tenths": [tool, "repair", cut, folder / "whole.heapsnapshot", "--force"],

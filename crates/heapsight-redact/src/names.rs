@@ -12,7 +12,7 @@
 
 use std::sync::LazyLock;
 
-use heapsight_snapshot::{NodeKind, Snapshot};
+use heapsight_snapshot::{NodeKind, Snapshot, StringTable};
 use regex::Regex;
 use rustc_hash::FxHashMap;
 
@@ -151,47 +151,77 @@ pub(crate) fn is_weak_map(raw: &[u8]) -> bool {
         && raw.windows(KEY.len()).take(24).any(|part| part == KEY.as_bytes())
 }
 
-/// The nodes that WeakMap entries name, by object id.
-pub(crate) struct Named<'s> {
-    snapshot: &'s Snapshot,
-    by_id: FxHashMap<u32, u32>,
+/// The nodes that WeakMap entries name, and what they are called.
+#[derive(Debug, Default)]
+pub(crate) struct Named {
+    /// By object id: what it is, and the string of its name; `None` as long as there is no such node.
+    by_id: FxHashMap<u32, Option<(NodeKind, u32)>>,
+    /// Names of those that may have one which is no text of a value.
+    texts: FxHashMap<u32, String>,
 }
 
-impl<'s> Named<'s> {
+impl Named {
     /// Finds the nodes. A pass over the strings, and if there are such edges, one over the nodes.
-    pub(crate) fn find(snapshot: &'s Snapshot, used: &[Use]) -> Self {
-        let mut by_id = FxHashMap::default();
+    pub(crate) fn find(snapshot: &Snapshot, used: &[Use]) -> Self {
+        let mut named = Self::default();
         for (string, used) in used.iter().enumerate() {
             if used.is_name() && is_weak_map(snapshot.strings.raw(string as u32)) {
-                let text = snapshot.strings.get(string as u32);
-                for id in WeakMapName::parse(&text).iter().flat_map(|name| [name.key_id, name.value_id]) {
-                    by_id.extend(id.parse::<u32>().map(|id| (id, u32::MAX)));
-                }
+                named.wants(&snapshot.strings.get(string as u32));
             }
         }
-        if !by_id.is_empty() {
-            for (node, id) in snapshot.nodes.id.iter().enumerate() {
-                if let Some(slot) = by_id.get_mut(id) {
-                    *slot = node as u32;
-                }
+        if named.any() {
+            let nodes = &snapshot.nodes;
+            for ((&kind, &name), &id) in nodes.kind.iter().zip(nodes.name.iter()).zip(nodes.id.iter()) {
+                named.meets(id, NodeKind(kind), name);
+            }
+            named.reads(0, &snapshot.strings);
+        }
+        named
+    }
+
+    /// Takes up the nodes that the name of an edge names.
+    pub(crate) fn wants(&mut self, name: &str) {
+        for id in WeakMapName::parse(name).iter().flat_map(|name| [name.key_id, name.value_id]) {
+            self.by_id.extend(id.parse::<u32>().map(|id| (id, None)));
+        }
+    }
+
+    /// Whether any node is named.
+    pub(crate) fn any(&self) -> bool {
+        !self.by_id.is_empty()
+    }
+
+    /// Looks whether a node is one of them.
+    pub(crate) fn meets(&mut self, id: u32, kind: NodeKind, name: u32) {
+        let Some(slot) = self.by_id.get_mut(&id) else { return };
+        *slot = Some((kind, name));
+        if !uses::is_payload(kind, || false) {
+            self.texts.entry(name).or_default();
+        }
+    }
+
+    /// Looks for their names among strings, of which the first has this index.
+    pub(crate) fn reads(&mut self, first: u32, strings: &StringTable) {
+        for at in 0..strings.len() as u32 {
+            if let Some(text) = self.texts.get_mut(&(first + at)) {
+                *text = strings.get(at).into_owned();
             }
         }
-        Self { snapshot, by_id }
     }
 
     /// What a node is called now that V8 called `name` in the name of an edge.
     fn now(&self, id: &str, name: &str, used: &[Use], mark: Mark<'_>) -> String {
-        let node = id.parse::<u32>().ok().and_then(|id| self.by_id.get(&id)).copied();
-        let Some(node) = node.filter(|&node| node != u32::MAX) else { return mark(name) };
-        let string = self.snapshot.nodes.name[node as usize];
-        let text = self.snapshot.strings.get(string);
-        let kind = self.snapshot.node_kind(node);
-        if text != name || uses::is_payload(kind, || uses::is_text(kind, text.as_bytes())) {
+        let node = id.parse::<u32>().ok().and_then(|id| *self.by_id.get(&id)?);
+        let Some((kind, string)) = node else { return mark(name) };
+        let text = self.texts.get(&string).filter(|_| !uses::is_payload(kind, || false));
+        let text = text
+            .filter(|&text| text == name && !uses::is_payload(kind, || uses::is_text(kind, text.as_bytes())));
+        let Some(text) = text else {
             return if is_plain(name) { name.to_owned() } else { mark(name) };
-        }
+        };
         let used = used.get(string as usize).copied().unwrap_or_default();
         // A node is no property, whatever its name is used for elsewhere; but its name has one text.
-        rewritten(&text, used, mark).unwrap_or_else(|| text.into_owned())
+        rewritten(text, used, mark).unwrap_or_else(|| text.clone())
     }
 
     /// The name of an edge of a WeakMap entry, with what its key and value are called now.
@@ -206,6 +236,11 @@ impl<'s> Named<'s> {
 /// Texts of values that say nothing: nothing at all, and the two that V8 uses for marks of its own.
 pub(crate) fn is_plain(text: &str) -> bool {
     matches!(text, "" | "true" | "false")
+}
+
+/// The same of a text as it stands in a file.
+pub(crate) fn is_plain_raw(raw: &[u8]) -> bool {
+    matches!(raw, b"" | b"true" | b"false")
 }
 
 /// Whether the name of a node has to be a marker: it is the text of a value.

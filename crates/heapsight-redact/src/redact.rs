@@ -1,11 +1,8 @@
 //! A snapshot without the texts of its values.
 //!
-//! The graph is in memory, as the reader has it, and is written out by the writer of `heapsight-snapshot`. Two passes over
-//! the file would need less memory, but the strings come last in it, the rows that refer to them first, and what a string is
-//! used for is known when all rows are; so the file would be unpacked and parsed twice, standard input would have to be kept
-//! on a disk, with the secrets in it, and whatever a later version of V8 puts into a file would have to be passed on unseen.
-//! What is written from columns is only what this version knows. It costs the memory of the columns, about six tenths of the
-//! text (docs/performance.md), as every other command.
+//! The graph is in memory, as the reader has it, and is written out by the writer of `heapsight-snapshot`. That is for what can
+//! be read once (standard input) or is unpacked slowly; a file that can be read again needs no such memory
+//! ([`crate::stream`]).
 //!
 //! 1. Nodes, edges, ids, sizes and places stay; only string indices of nodes change.
 //! 2. A string keeps its index for its use as a name. Where it is the text of a value as well, a marker is appended to the
@@ -15,18 +12,18 @@
 //! Time O(N + E + text), on all threads where texts are looked at; memory, beside the snapshot's, that of the new strings
 //! and five bytes a string.
 
-use heapsight_snapshot::{NodeKind, Snapshot, StringTableBuilder};
+use heapsight_snapshot::{NodeKind, Snapshot, StringTable, StringTableBuilder};
 use rayon::prelude::*;
 use regex::Regex;
 
 use crate::{
     marker::Key,
-    names::{Named, is_plain, is_weak_map, rewritten},
+    names::{Named, is_plain, is_plain_raw, is_weak_map, rewritten},
     uses::{self, Use},
 };
 
 /// Strings that a thread takes at a time.
-const CHUNK: usize = 1 << 12;
+pub(crate) const CHUNK: usize = 1 << 12;
 
 /// What was replaced, in strings.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -44,7 +41,7 @@ pub struct Replaced {
 }
 
 impl Replaced {
-    fn and(self, other: Self) -> Self {
+    pub(crate) fn and(self, other: Self) -> Self {
         Self {
             texts: self.texts + other.texts,
             keys: self.keys + other.keys,
@@ -67,15 +64,31 @@ pub enum RedactError {
     OutOfMemory,
 }
 
+/// Strings, the first of which has this index, and what they are used for.
+pub(crate) struct Texts<'s> {
+    pub(crate) strings: &'s StringTable,
+    pub(crate) first: u32,
+    /// Of all strings.
+    pub(crate) used: &'s [Use],
+    pub(crate) named: &'s Named,
+}
+
+/// The marker of a text.
+pub(crate) struct Apart {
+    string: u32,
+    pub(crate) marker: Vec<u8>,
+    is_name: bool,
+}
+
 /// A part of the new table.
 #[derive(Default)]
-struct Part {
+pub(crate) struct Part {
     /// Texts as they stand in a file, one after the other.
     bytes: Vec<u8>,
     ends: Vec<usize>,
-    /// Markers of texts whose string keeps its place for a name.
-    apart: Vec<(u32, Vec<u8>)>,
-    replaced: Replaced,
+    /// Markers of texts whose string keeps its place for a name; also where that name became the same marker.
+    pub(crate) apart: Vec<Apart>,
+    pub(crate) replaced: Replaced,
 }
 
 impl Part {
@@ -84,7 +97,7 @@ impl Part {
         self.ends.push(self.bytes.len());
     }
 
-    fn items(&self) -> impl Iterator<Item = &[u8]> {
+    pub(crate) fn items(&self) -> impl Iterator<Item = &[u8]> {
         let starts = std::iter::once(0).chain(self.ends.iter().copied());
         starts.zip(self.ends.iter()).map(|(start, &end)| &self.bytes[start..end])
     }
@@ -99,10 +112,12 @@ pub fn redact(snapshot: &mut Snapshot, key: &Key, keep: Option<&Regex>) -> Resul
     let count = used.len();
     let parts: Vec<Part> = {
         let named = Named::find(snapshot, &used);
+        let texts = Texts { strings: &snapshot.strings, first: 0, used: &used, named: &named };
         let chunks = (0..count).into_par_iter().step_by(CHUNK);
-        chunks.map(|first| part(snapshot, &used, &named, first, key, keep)).collect()
+        chunks.map(|at| part(&texts, at, key, keep)).collect()
     };
-    let apart: usize = parts.iter().map(|part| part.apart.len()).sum();
+    let aparts = || parts.iter().flat_map(|part| &part.apart).filter(|apart| !apart.is_name);
+    let apart = aparts().count();
     if count + apart >= u32::MAX as usize {
         return Err(RedactError::TooManyStrings);
     }
@@ -112,7 +127,7 @@ pub fn redact(snapshot: &mut Snapshot, key: &Key, keep: Option<&Regex>) -> Resul
         part.items().for_each(|raw| strings.push_raw(raw));
     }
     let mut moved = vec![u32::MAX; if apart > 0 { count } else { 0 }];
-    for (string, marker) in parts.iter().flat_map(|part| &part.apart) {
+    for Apart { string, marker, .. } in aparts() {
         if let Some(slot) = moved.get_mut(*string as usize) {
             *slot = strings.len() as u32;
         }
@@ -134,20 +149,14 @@ pub fn redact(snapshot: &mut Snapshot, key: &Key, keep: Option<&Regex>) -> Resul
     Ok(parts.iter().fold(Replaced::default(), |sum, part| sum.and(part.replaced)))
 }
 
-fn part(
-    snapshot: &Snapshot,
-    used: &[Use],
-    named: &Named<'_>,
-    first: usize,
-    key: &Key,
-    keep: Option<&Regex>,
-) -> Part {
-    let strings = &snapshot.strings;
+/// What becomes of the strings from `from` on, at most [`CHUNK`].
+pub(crate) fn part(texts: &Texts<'_>, from: usize, key: &Key, keep: Option<&Regex>) -> Part {
+    let Texts { strings, first, used, named } = *texts;
     let mark = |text: &str| key.of_text(text);
     let mut part = Part::default();
     let mut marker = Vec::new();
-    for string in first..(first + CHUNK).min(used.len()) {
-        let (string, used_for) = (string as u32, used[string]);
+    for string in from as u32..(from + CHUNK).min(strings.len()) as u32 {
+        let used_for = used.get((first + string) as usize).copied().unwrap_or_default();
         let raw = strings.raw(string);
         if !used_for.is_name() && !used_for.is_payload() {
             part.push(b"");
@@ -161,7 +170,7 @@ fn part(
             part.push(raw);
             continue;
         }
-        let is_text = used_for.is_payload() && !matches!(raw, b"" | b"true" | b"false");
+        let is_text = used_for.is_payload() && !is_plain_raw(raw);
         if is_text {
             marker.clear();
             if plain {
@@ -191,15 +200,17 @@ fn part(
                     part.replaced.parts += 1;
                 }
                 part.push(new);
-                if is_text && marker != new {
-                    part.apart.push((string, marker.clone()));
+                if is_text {
+                    let is_name = marker == new;
+                    part.apart.push(Apart { string: first + string, marker: marker.clone(), is_name });
                 }
             }
             _ => {
                 part.replaced.names += 1;
                 part.push(raw);
                 if is_text {
-                    part.apart.push((string, marker.clone()));
+                    let marker = marker.clone();
+                    part.apart.push(Apart { string: first + string, marker, is_name: false });
                 }
             }
         }

@@ -21,7 +21,7 @@ use heapsight_snapshot::{EdgeKind, NodeKind, Snapshot, StringTable};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 /// The fewest properties of an object that is taken for a dictionary.
-const MANY: usize = 16;
+pub(crate) const MANY: usize = 16;
 
 /// What a string is used for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,6 +32,16 @@ impl Use {
     const NAME: u8 = 2;
     const PROPERTY: u8 = 4;
     const KEY: u8 = 8;
+
+    pub(crate) fn of(payload: bool, name: bool, property: bool, key: bool) -> Self {
+        let bit = |is: bool, bit: u8| if is { bit } else { 0 };
+        Self(
+            bit(payload, Self::PAYLOAD)
+                | bit(name, Self::NAME)
+                | bit(property, Self::PROPERTY)
+                | bit(key, Self::KEY),
+        )
+    }
 
     /// The text of a value.
     pub(crate) fn is_payload(self) -> bool {
@@ -163,6 +173,12 @@ fn dictionary_keys(snapshot: &Snapshot) -> Vec<u32> {
     keys
 }
 
+/// Whether what a node refers to is known to the program: it is code, or the shape of objects. Node.js 14 has no type for
+/// shapes: all that is V8's own is called `system` there.
+pub(crate) fn is_code(kind: NodeKind, is_system: bool) -> bool {
+    matches!(kind, NodeKind::CODE | NodeKind::OBJECT_SHAPE) || kind == NodeKind::HIDDEN && is_system
+}
+
 /// Which strings code or the shapes of objects refer to.
 ///
 /// What calls have seen (feedback vectors) is left out: it remembers the last key that a dictionary was asked for.
@@ -174,9 +190,7 @@ fn known_to_code(snapshot: &Snapshot) -> Vec<bool> {
     for node in 0..snapshot.node_count() as u32 {
         let kind = snapshot.node_kind(node);
         let name = nodes.name[node as usize];
-        // Node.js 14 has no type for shapes: all that is V8's own is called so there.
-        let is_shape = kind == NodeKind::OBJECT_SHAPE || kind == NodeKind::HIDDEN && Some(name) == system;
-        if kind != NodeKind::CODE && !is_shape {
+        if !is_code(kind, Some(name) == system) {
             continue;
         }
         let remembers = match feedback.get_mut(name as usize) {

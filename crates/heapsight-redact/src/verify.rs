@@ -99,7 +99,7 @@ const WORDS: [&str; 50] = [
 ];
 
 /// The other words.
-const MORE_WORDS: [&str; 9] = [
+const MORE_WORDS: [&str; 11] = [
     "last_assigned_id",
     "object_index",
     "script_node_index",
@@ -109,6 +109,9 @@ const MORE_WORDS: [&str; 9] = [
     "scope_uses_count",
     "declaring_scope_id",
     "slot_index",
+    "script_object_index",
+    // A field that the redaction did not know.
+    "~",
 ];
 
 /// A digest of a text that no other text has.

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use heapsight_redact::{Expected, Key, Outcome, Strays, is_marker, redact, scan};
+use heapsight_redact::{Expected, Key, Outcome, Replaced, Strays, Survey, is_marker, redact, scan};
 use heapsight_snapshot::{NodeKind, ReadOptions, Snapshot, read};
 use heapsight_testkit::{
     builder::{SnapshotBuilder, read as read_text},
@@ -23,10 +23,50 @@ fn text_of(snapshot: &Snapshot) -> Vec<u8> {
     text
 }
 
+/// What both ways make of a file, which must be the same.
 fn redacted(text: &[u8], keep: Option<&Regex>) -> Vec<u8> {
     let mut snapshot = read_text(text).unwrap();
-    redact(&mut snapshot, &key(), keep).unwrap();
-    text_of(&snapshot)
+    let replaced = redact(&mut snapshot, &key(), keep).unwrap();
+    let (streamed, also_replaced) = streamed(text, keep);
+    assert_eq!(replaced, also_replaced);
+    same(&snapshot, &read_text(&streamed).unwrap());
+    assert!(streamed.len() < 2 * text.len() + 4096, "{} {}", streamed.len(), text.len());
+    streamed
+}
+
+/// The same without holding the file.
+fn streamed(text: &[u8], keep: Option<&Regex>) -> (Vec<u8>, Replaced) {
+    let mut survey = Survey::first(text, ReadOptions::default(), keep).unwrap();
+    survey.second(text, ReadOptions::default()).unwrap();
+    if survey.needs_third() {
+        survey.third(text, ReadOptions::default()).unwrap();
+    }
+    assert!(survey.is_usual());
+    let mut out = Vec::new();
+    let replaced = survey.write(text, ReadOptions::default(), &mut out, (&key(), keep)).unwrap();
+    (out, replaced)
+}
+
+/// Two snapshots are one, number by number and name by name.
+fn same(one: &Snapshot, other: &Snapshot) {
+    assert_eq!(one.nodes.kind[..], other.nodes.kind[..]);
+    assert_eq!(one.nodes.id[..], other.nodes.id[..]);
+    assert_eq!(one.nodes.first_edge[..], other.nodes.first_edge[..]);
+    assert_eq!(one.edges.kind[..], other.edges.kind[..]);
+    assert_eq!(one.edges.name[..], other.edges.name[..]);
+    assert_eq!(one.edges.to[..], other.edges.to[..]);
+    assert_eq!(one.samples, other.samples);
+    assert_eq!(one.locations.nodes[..], other.locations.nodes[..]);
+    assert_eq!(one.traces.as_ref().map(|t| t.nodes.len()), other.traces.as_ref().map(|t| t.nodes.len()));
+    for (node, (&a, &b)) in one.nodes.name.iter().zip(other.nodes.name.iter()).enumerate() {
+        assert_eq!(one.strings.wtf8(a), other.strings.wtf8(b), "node {node}");
+    }
+    for edge in 0..one.edge_count() {
+        let (Some(a), Some(b)) = (one.edge_string(edge), other.edge_string(edge)) else { continue };
+        assert_eq!(one.strings.wtf8(a), other.strings.wtf8(b), "edge {edge}");
+    }
+    let common = one.strings.len().min(other.strings.len()) as u32;
+    assert!((0..common / 2).all(|string| one.strings.raw(string) == other.strings.raw(string)));
 }
 
 fn verified(file: &[u8], original: &[u8], keep: Option<&Regex>) -> Outcome {
@@ -227,6 +267,160 @@ fn keys_of_a_dictionary_that_no_code_knows_are_data() {
     let edge = snapshot.edges_of(users as u32).last().unwrap();
     let key = snapshot.edges_of(store as u32).last().unwrap();
     assert_eq!(snapshot.edges.name[edge], snapshot.nodes.name[snapshot.edges.to[key] as usize]);
+}
+
+#[test]
+fn tables_of_dictionaries_may_come_before_them() {
+    let mut graph = SnapshotBuilder::new();
+    let global = graph.global("global", 8);
+    let store = graph.node("array", "(object properties)", 10);
+    graph.edge(global, "internal", "first", store);
+    let users = graph.object(global, "users", "Object", 10);
+    let others = graph.object(global, "others", "Object", 10);
+    for object in [users, others] {
+        graph.edge(object, "internal", "properties", store);
+    }
+    for i in 0..20u8 {
+        let name = format!("person{}", (b'a' + i) as char);
+        graph.object(users, &name, "User", 10);
+        graph.object(others, &name, "User", 10);
+        let key = graph.node("string", &name, 10);
+        graph.edge(store, "internal", u32::from(i), key);
+    }
+    let original = graph.text();
+    let mut survey = Survey::first(&original[..], ReadOptions::default(), None).unwrap();
+    survey.second(&original[..], ReadOptions::default()).unwrap();
+    assert!(survey.needs_third());
+    let file = redacted(&original, None);
+    assert!(!String::from_utf8_lossy(&file).contains("person"));
+}
+
+#[test]
+fn files_of_many_windows_are_the_same_either_way() {
+    let mut graph = SnapshotBuilder::new();
+    let global = graph.global("global", 8);
+    let mut rng = Rng::new(7);
+    for i in 0..90_000 {
+        let list = graph.node("array", "", 16);
+        graph.edge(global, "element", i, list);
+        for k in 0..3 {
+            let text = match rng.below(4) {
+                0 => "value".to_owned(),
+                1 => format!("field{k}"),
+                _ => format!("text {} of {}", rng.any(), "x".repeat(rng.below(60))),
+            };
+            let kind = rng.pick(&["string", "concatenated string", "object", "number"]);
+            let node = graph.node(kind, &text, 20);
+            graph.edge(list, "property", format!("field{k}").as_str(), node);
+            graph.edge(list, "internal", "elements", node);
+        }
+    }
+    // An object whose edges are in more than one window.
+    let wide = graph.object(global, "wide", "Object", 10);
+    let table = graph.node("array", "(object properties)", 10);
+    graph.edge(wide, "internal", "properties", table);
+    for i in 0..300_000u32 {
+        let key = format!("k{}", rng.any());
+        let text = if i % 3 == 0 { graph.node("string", &key, 20) } else { table };
+        graph.edge(wide, "property", key.as_str(), text);
+        graph.edge(table, "internal", i, text);
+    }
+    let original = graph.text();
+    assert!(original.len() > 20 << 20);
+    let file = redacted(&original, None);
+    assert!(verified(&file, &original, None).is_clean());
+}
+
+#[test]
+fn what_is_not_as_usual_is_held() {
+    let first = |text: &[u8]| {
+        let mut survey = Survey::first(text, ReadOptions::default(), None).unwrap();
+        let first = survey.is_usual();
+        survey.second(text, ReadOptions::default()).unwrap();
+        first && survey.is_usual()
+    };
+    let text = String::from_utf8(careful().text()).unwrap();
+    assert!(first(text.as_bytes()));
+    // A section after the strings, and a name that no string has.
+    let end = text.trim_end().strip_suffix('}').unwrap();
+    assert!(!first(format!("{end},\"samples\":[]}}").replace("\"samples\":[],", "").as_bytes()));
+    let name = text.find("\"nodes\":[").unwrap() + "\"nodes\":[".len();
+    let mut odd = text.clone();
+    let from = name + odd[name..].find(',').unwrap() + 1;
+    let to = from + odd[from..].find(',').unwrap();
+    odd.replace_range(from..to, "999999");
+    assert!(!first(odd.as_bytes()));
+}
+
+#[test]
+fn damaged_files_are_the_same_either_way_or_refused() {
+    let whole = careful().text();
+    let mut rng = Rng::new(11);
+    let (mut read, mut held) = (0, 0);
+    for seed in 0..6000 {
+        let mut text = whole.clone();
+        for _ in 0..=rng.below(3) {
+            let at = rng.below(text.len());
+            match rng.below(4) {
+                0 => text[at] = rng.pick(b"0123456789,[]\"{}:\\ \n"),
+                1 => drop(text.remove(at)),
+                2 => text.insert(at, b'0' + rng.below(10) as u8),
+                _ => {
+                    if let Some(digit) = text[at..].iter().position(u8::is_ascii_digit) {
+                        text[at + digit] = b'0' + rng.below(10) as u8;
+                    }
+                }
+            }
+        }
+        let survey = || {
+            let mut survey = Survey::first(&text[..], ReadOptions::default(), None).ok()?;
+            survey.second(&text[..], ReadOptions::default()).ok()?;
+            if survey.needs_third() {
+                survey.third(&text[..], ReadOptions::default()).ok()?;
+            }
+            Some(survey)
+        };
+        let survey = survey();
+        let Ok(mut snapshot) = read_text(&text) else {
+            // It must not do harm, and what it writes is no snapshot either.
+            if let Some(survey) = survey.filter(Survey::is_usual) {
+                let mut out = Vec::new();
+                let _ = survey.write(&text[..], ReadOptions::default(), &mut out, (&key(), None));
+                assert!(read_text(&out).is_err(), "seed {seed}");
+            }
+            continue;
+        };
+        read += 1;
+        let survey = survey.unwrap_or_else(|| panic!("seed {seed}: one way reads it, the other does not"));
+        if !survey.is_usual() {
+            held += 1;
+            continue;
+        }
+        redact(&mut snapshot, &key(), None).unwrap();
+        let mut out = Vec::new();
+        survey.write(&text[..], ReadOptions::default(), &mut out, (&key(), None)).unwrap();
+        same(&snapshot, &read_text(&out).unwrap());
+    }
+    assert!(read > 1000 && held > 10, "{read} {held}");
+}
+
+#[test]
+fn a_file_that_changes_meanwhile_is_refused() {
+    let text = String::from_utf8(careful().text()).unwrap();
+    let mut survey = Survey::first(text.as_bytes(), ReadOptions::default(), None).unwrap();
+    survey.second(text.as_bytes(), ReadOptions::default()).unwrap();
+    let other = text.replace("\"strings\":[", "\"strings\":[\"one more\",");
+    let mut out = Vec::new();
+    let error = survey.write(other.as_bytes(), ReadOptions::default(), &mut out, (&key(), None)).unwrap_err();
+    assert_eq!(error.to_string(), "the file changed while it was read");
+    // Where numbers are expected, a text does not pass.
+    let mut survey = Survey::first(text.as_bytes(), ReadOptions::default(), None).unwrap();
+    survey.second(text.as_bytes(), ReadOptions::default()).unwrap();
+    let other = text.replace("\"edges\":[", "\"edges\":[\"a secret\",");
+    let mut out = Vec::new();
+    let error = survey.write(other.as_bytes(), ReadOptions::default(), &mut out, (&key(), None)).unwrap_err();
+    assert!(error.to_string().contains("expected a number"), "{error}");
+    assert!(!String::from_utf8(out).unwrap().contains("secret"));
 }
 
 /// Puts a text of the original back into a redacted file, in one of many ways.

@@ -35,9 +35,25 @@ impl EdgeBuffers {
         EdgeRows { kind: &mut self.kind[row..], name: &mut self.name[row..], to: &mut self.to[row..] }
     }
 
+    /// The first rows.
+    pub(crate) fn window(&self, rows: usize) -> EdgeWindow<'_> {
+        EdgeWindow { kind: &self.kind[..rows], name: &self.name[..rows], to: &self.to[..rows] }
+    }
+
     pub(crate) fn freeze(self, rows: usize) -> EdgeColumns {
         EdgeColumns { kind: self.kind.freeze(rows), name: self.name.freeze(rows), to: self.to.freeze(rows) }
     }
+}
+
+/// Some rows of edges, in the order of the file, for those who do not hold them all.
+#[derive(Clone, Copy, Debug)]
+pub struct EdgeWindow<'a> {
+    /// What they are, as in [`EdgeColumns`].
+    pub kind: &'a [u8],
+    /// Name (a string index) or number, by kind.
+    pub name: &'a [u32],
+    /// Ordinal of the node that each points to.
+    pub to: &'a [u32],
 }
 
 impl Rows for EdgeRows<'_> {

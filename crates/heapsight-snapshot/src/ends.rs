@@ -130,6 +130,17 @@ impl<'t> QuickNumbers<'t> {
     }
 }
 
+/// Whether there is nothing in a text but digits, commas and newlines, looked at by blocks; `else_good` is asked of the bytes of
+/// blocks that have anything else.
+pub(crate) fn is_numbers(text: &[u8], else_good: impl Fn(u8) -> bool) -> bool {
+    let (blocks, rest) = text.as_chunks::<64>();
+    let good = |byte: &u8| byte.is_ascii_digit() || matches!(byte, b',' | b'\n') || else_good(*byte);
+    blocks.iter().all(|block| {
+        let Kinds { digits, commas, newlines } = Kinds::of(block);
+        digits | commas | newlines == u64::MAX || block.iter().all(good)
+    }) && rest.iter().all(good)
+}
+
 impl RowSource for QuickNumbers<'_> {
     type Error = Odd;
 

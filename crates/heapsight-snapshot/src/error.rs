@@ -76,6 +76,26 @@ impl Section {
     }
 }
 
+impl Section {
+    /// The section that a key of the file begins.
+    pub(crate) fn of_key(key: &[u8]) -> Self {
+        match key {
+            b"snapshot" => Self::Header,
+            b"nodes" => Self::Nodes,
+            b"edges" => Self::Edges,
+            b"trace_function_infos" => Self::TraceFunctions,
+            b"trace_tree" => Self::TraceTree,
+            b"samples" => Self::Samples,
+            b"locations" => Self::Locations,
+            b"strings" => Self::Strings,
+            b"scopes" => Self::Scopes,
+            b"scope_context_vars" => Self::ScopeVariables,
+            b"scope_uses" => Self::ScopeUses,
+            _ => Self::Unknown,
+        }
+    }
+}
+
 impl fmt::Display for Section {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
@@ -346,6 +366,16 @@ impl Warnings {
         match self.0.iter_mut().find(|w| w.kind == kind && w.section == section) {
             Some(warning) => warning.count += count,
             None => self.0.push(Warning { kind, section, offset, count, detail: detail() }),
+        }
+    }
+
+    /// Takes in the warnings of another reading of the same file; what both have counts once.
+    pub fn join(&mut self, other: Self) {
+        for new in other.0 {
+            match self.0.iter_mut().find(|w| w.kind == new.kind && w.section == new.section) {
+                Some(warning) => warning.count = warning.count.max(new.count),
+                None => self.0.push(new),
+            }
         }
     }
 

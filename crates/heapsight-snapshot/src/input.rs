@@ -14,6 +14,7 @@ use std::{
 
 use crate::{
     ReadOptions,
+    ends::is_numbers,
     error::{Problem, ReadError, Section, show_byte},
 };
 
@@ -335,6 +336,72 @@ impl<'r> Input<'r> {
         }
     }
 
+    /// Passes over an array of numbers whose opening bracket is consumed, up to the closing one, which is not. If
+    /// `nested`, there are arrays in it. What it holds is not looked at.
+    ///
+    /// # Errors
+    /// The text ends before.
+    pub(crate) fn skip_array(&mut self, section: Section, nested: bool) -> Result<(), ReadError> {
+        self.pass_array(section, nested, |_, _| Ok(()))
+    }
+
+    /// The same; `each` gets its text piece by piece, in which there are numbers and nothing else.
+    ///
+    /// # Errors
+    /// There is anything else in it; those of `each`.
+    pub(crate) fn numbers(
+        &mut self,
+        section: Section,
+        nested: bool,
+        mut each: impl FnMut(&[u8]),
+    ) -> Result<(), ReadError> {
+        self.pass_array(section, nested, |text, offset| {
+            if is_number_text(text, nested) {
+                each(text);
+                return Ok(());
+            }
+            let other = text.iter().position(|&byte| !is_number_text(&[byte], nested)).unwrap_or(0);
+            let found = show_byte(text.get(other).copied());
+            Err(Problem::Syntax { expected: "a number", found }.at(section, offset + other as u64))
+        })
+    }
+
+    fn pass_array(
+        &mut self,
+        section: Section,
+        nested: bool,
+        mut each: impl FnMut(&[u8], u64) -> Result<(), ReadError>,
+    ) -> Result<(), ReadError> {
+        let mut depth = 0usize;
+        loop {
+            if !self.fill(section)? {
+                return Err(Problem::Truncated.at(section, self.offset()));
+            }
+            let text = &self.ahead[self.pos..];
+            let close = if nested {
+                memchr::memchr2_iter(b'[', b']', text).find(|&at| match (text[at], depth) {
+                    (b'[', _) => {
+                        depth += 1;
+                        false
+                    }
+                    (_, 0) => true,
+                    _ => {
+                        depth -= 1;
+                        false
+                    }
+                })
+            } else {
+                memchr::memchr(b']', text)
+            };
+            let text = &text[..close.unwrap_or(text.len())];
+            each(text, self.base + self.pos as u64)?;
+            self.pos += text.len();
+            if close.is_some() {
+                return Ok(());
+            }
+        }
+    }
+
     fn too_large(&self, section: Section) -> ReadError {
         Problem::Header("it is larger than 16 MiB".into()).at(section, self.offset())
     }
@@ -353,6 +420,13 @@ impl<'r> Input<'r> {
         })?;
         Ok(text)
     }
+}
+
+/// Whether a text is as the inside of an array of numbers.
+fn is_number_text(text: &[u8], nested: bool) -> bool {
+    is_numbers(text, |byte| {
+        matches!(byte, b'-' | b' ' | b'\r' | b'\t') || nested && matches!(byte, b'[' | b']')
+    })
 }
 
 #[cfg(test)]

@@ -75,6 +75,16 @@ impl NodeBuffers {
         }
     }
 
+    /// The first rows.
+    pub(crate) fn window(&self, rows: usize) -> NodeWindow<'_> {
+        NodeWindow {
+            kind: &self.kind[..rows],
+            name: &self.name[..rows],
+            id: &self.id[..rows],
+            edge_count: &self.first_edge[1..=rows],
+        }
+    }
+
     /// Ends the construction; the column of allocation stacks stays only if some node has one.
     pub(crate) fn freeze(mut self, rows: usize, mut large: Vec<(u32, u64)>, traced: bool) -> NodeColumns {
         let mut sum = 0u32;
@@ -123,6 +133,19 @@ impl Rows for NodeRows<'_> {
             },
         )
     }
+}
+
+/// Some rows of nodes, in the order of the file, for those who do not hold them all.
+#[derive(Clone, Copy, Debug)]
+pub struct NodeWindow<'a> {
+    /// What they are, as in [`NodeColumns`].
+    pub kind: &'a [u8],
+    /// String indices of their names.
+    pub name: &'a [u32],
+    /// Object ids.
+    pub id: &'a [u32],
+    /// How many edges each has.
+    pub edge_count: &'a [u32],
 }
 
 /// What a piece of nodes yields beside its rows.

@@ -18,12 +18,16 @@ use crate::{
     numbers::{NumberError, Numbers},
     rows::{Growth, Rows, read_rows},
     scopes::RawScopes,
-    strings::read_strings,
+    skim::Skim,
+    strings::{each_strings, read_strings},
     tables::{Locations, TraceNode, functions, samples},
 };
 
 /// The most nodes or edges that ordinals of 32 bits can number.
 const MAX_ROWS: u64 = u32::MAX as u64 - 1;
+
+/// Rows that are held at a time by those who do not hold all.
+pub(crate) const WINDOW: usize = 1 << 18;
 
 /// How to read.
 #[derive(Clone, Copy)]
@@ -132,24 +136,36 @@ pub(crate) fn read_remains<'r>(
 }
 
 #[derive(Default)]
-struct Reader {
+pub(crate) struct Reader<'s> {
     threads: usize,
-    header: Option<Header>,
-    seen: Vec<Section>,
+    /// Who takes the rows instead of the snapshot.
+    skim: Option<&'s mut dyn Skim>,
+    pub(crate) header: Option<Header>,
+    pub(crate) seen: Vec<Section>,
     node_offset: u64,
     snapshot: Snapshot,
-    warnings: Warnings,
-    edge_sum: u64,
-    max_node_name: Option<u32>,
-    max_edge_name: Option<u32>,
-    trace_functions: Vec<u64>,
+    pub(crate) warnings: Warnings,
+    /// Nodes, edges and strings so far.
+    pub(crate) nodes: usize,
+    pub(crate) edges: usize,
+    pub(crate) strings: usize,
+    pub(crate) edge_sum: u64,
+    pub(crate) max_node_name: Option<u32>,
+    pub(crate) max_edge_name: Option<u32>,
+    pub(crate) trace_functions: Vec<u64>,
     raw_locations: Vec<Buffer<u32>>,
     location_rows: usize,
-    scopes: RawScopes,
+    pub(crate) scopes: RawScopes,
+    /// What is left is of no interest.
+    pub(crate) done: bool,
 }
 
-impl Reader {
-    fn top_level(&mut self, input: &mut Input<'_>) -> Result<(), ReadError> {
+impl<'s> Reader<'s> {
+    pub(crate) fn for_skim(threads: usize, skim: &'s mut dyn Skim) -> Self {
+        Self { threads, skim: Some(skim), ..Self::default() }
+    }
+
+    pub(crate) fn top_level(&mut self, input: &mut Input<'_>) -> Result<(), ReadError> {
         const TOP: Section = Section::TopLevel;
         match input.peek_token(TOP)? {
             Some(b'{') => input.pos += 1,
@@ -165,6 +181,9 @@ impl Reader {
             let key = input.key(TOP)?;
             input.expect(b':', "`:` after a key", TOP)?;
             self.section(input, &key, key_offset)?;
+            if self.done {
+                return Ok(());
+            }
             match input.peek_token(TOP)? {
                 Some(b',') => input.pos += 1,
                 Some(b'}') => {
@@ -185,28 +204,16 @@ impl Reader {
     }
 
     fn section(&mut self, input: &mut Input<'_>, key: &[u8], key_offset: u64) -> Result<(), ReadError> {
-        let section = match key {
-            b"snapshot" => Section::Header,
-            b"nodes" => Section::Nodes,
-            b"edges" => Section::Edges,
-            b"trace_function_infos" => Section::TraceFunctions,
-            b"trace_tree" => Section::TraceTree,
-            b"samples" => Section::Samples,
-            b"locations" => Section::Locations,
-            b"strings" => Section::Strings,
-            b"scopes" => Section::Scopes,
-            b"scope_context_vars" => Section::ScopeVariables,
-            b"scope_uses" => Section::ScopeUses,
-            other => {
-                if self.seen.is_empty() {
-                    return Self::other_format(input, other, key_offset);
-                }
-                self.warnings.add(WarningKind::UnknownSection, Section::Unknown, Some(key_offset), 1, || {
-                    format!("section `{}` is not known, skipped", String::from_utf8_lossy(other))
-                });
-                return input.skip_value(Section::Unknown);
+        let section = Section::of_key(key);
+        if section == Section::Unknown {
+            if self.seen.is_empty() {
+                return Self::other_format(input, key, key_offset);
             }
-        };
+            self.warnings.add(WarningKind::UnknownSection, section, Some(key_offset), 1, || {
+                format!("section `{}` is not known, skipped", String::from_utf8_lossy(key))
+            });
+            return input.skip_value(section);
+        }
         if self.seen.contains(&section) {
             return Err(Problem::Repeated(section).at(section, key_offset));
         }
@@ -219,8 +226,18 @@ impl Reader {
             return Ok(());
         }
         input.expect(b'[', "`[`", section)?;
+        if let Some(skim) = &self.skim
+            && !skim.wants(section)
+        {
+            if section == Section::Strings {
+                self.done = true;
+                return Ok(());
+            }
+            input.skip_array(section, section == Section::TraceTree)?;
+            return input.expect(b']', "`]`", section);
+        }
         match section {
-            Section::Strings => self.snapshot.strings = read_strings(input, &mut self.warnings)?,
+            Section::Strings => self.strings(input)?,
             Section::TraceTree => return self.trace_tree(input, key_offset),
             _ => {
                 let Some(header) = self.header.take() else {
@@ -272,12 +289,26 @@ impl Reader {
         Err(Problem::OtherFormat(what).at(Section::TopLevel, offset))
     }
 
+    fn strings(&mut self, input: &mut Input<'_>) -> Result<(), ReadError> {
+        let Some(skim) = &mut self.skim else {
+            self.snapshot.strings = read_strings(input, &mut self.warnings)?;
+            return Ok(());
+        };
+        let strings = &mut self.strings;
+        each_strings(input, &mut self.warnings, |table| {
+            let first = *strings;
+            *strings += table.len();
+            skim.strings(first as u32, &table);
+            Ok(())
+        })
+    }
+
     fn nodes(&mut self, input: &mut Input<'_>, header: &Header) -> Result<(), ReadError> {
         const SECTION: Section = Section::Nodes;
         self.node_offset = input.offset();
         let layout = header.nodes;
         let growth = Growth::new(input, layout.fields, header.node_count);
-        let mut room = growth.first();
+        let mut room = if self.skim.is_some() { WINDOW } else { growth.first() };
         let mut columns = NodeBuffers::new(room, &layout).ok_or_else(|| no_memory(room, SECTION, input))?;
         let mut done = 0;
         let mut large = Vec::new();
@@ -291,7 +322,7 @@ impl Reader {
                 7 => parse_nodes::<7>(text, rows, &layout, kinds, first),
                 _ => parse_nodes::<64>(text, rows, &layout, kinds, first),
             };
-            let rows = columns.rows_from(done);
+            let rows = columns.rows_from(if self.skim.is_some() { 0 } else { done });
             let outcome = read_rows(input, SECTION, layout.fields, rows, done, self.threads, &parse)?;
             done += outcome.rows;
             for stats in outcome.stats {
@@ -306,8 +337,15 @@ impl Reader {
             if done as u64 > MAX_ROWS {
                 return Err(Problem::TooMany { what: "nodes", limit: MAX_ROWS }.at(SECTION, input.offset()));
             }
+            if let Some(skim) = &mut self.skim {
+                skim.nodes(columns.window(outcome.rows));
+            }
             if outcome.finished {
                 break;
+            }
+            if self.skim.is_some() && outcome.rows > 0 {
+                // The window is free again.
+                continue;
             }
             room = growth.after(room);
             columns = columns.grown(room).ok_or_else(|| no_memory(room, SECTION, input))?;
@@ -322,7 +360,10 @@ impl Reader {
             });
         }
         self.edge_sum = edge_sum;
-        self.snapshot.nodes = columns.freeze(done, large, traced);
+        self.nodes = done;
+        if self.skim.is_none() {
+            self.snapshot.nodes = columns.freeze(done, large, traced);
+        }
         Ok(())
     }
 
@@ -332,9 +373,9 @@ impl Reader {
             return Err(Problem::Order(SECTION, Section::Nodes).at(SECTION, key_offset));
         }
         let layout = header.edges;
-        let target = Target { fields: header.nodes.fields as u64, nodes: self.snapshot.node_count() as u64 };
+        let target = Target { fields: header.nodes.fields as u64, nodes: self.nodes as u64 };
         let growth = Growth::new(input, layout.fields, header.edge_count);
-        let mut room = growth.first();
+        let mut room = if self.skim.is_some() { WINDOW } else { growth.first() };
         let mut columns = EdgeBuffers::new(room).ok_or_else(|| no_memory(room, SECTION, input))?;
         let mut done = 0;
         loop {
@@ -346,15 +387,21 @@ impl Reader {
                 (true, 7) => parse_edges::<7>(text, rows, kinds, target),
                 _ => parse_any_edges(text, rows, &layout, kinds, target),
             };
-            let rows = columns.rows_from(done);
+            let rows = columns.rows_from(if self.skim.is_some() { 0 } else { done });
             let outcome = read_rows(input, SECTION, layout.fields, rows, done, self.threads, &parse)?;
             done += outcome.rows;
             self.max_edge_name = outcome.stats.into_iter().max().unwrap_or(None).max(self.max_edge_name);
             if done as u64 > MAX_ROWS {
                 return Err(Problem::TooMany { what: "edges", limit: MAX_ROWS }.at(SECTION, input.offset()));
             }
+            if let Some(skim) = &mut self.skim {
+                skim.edges(columns.window(outcome.rows));
+            }
             if outcome.finished {
                 break;
+            }
+            if self.skim.is_some() && outcome.rows > 0 {
+                continue;
             }
             room = growth.after(room);
             columns = columns.grown(room).ok_or_else(|| no_memory(room, SECTION, input))?;
@@ -375,7 +422,10 @@ impl Reader {
             });
             done = self.edge_sum as usize;
         }
-        self.snapshot.edges = columns.freeze(done);
+        self.edges = done;
+        if self.skim.is_none() {
+            self.snapshot.edges = columns.freeze(done);
+        }
         Ok(())
     }
 

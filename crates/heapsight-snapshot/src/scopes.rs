@@ -107,6 +107,11 @@ pub(crate) struct RawScopes {
 }
 
 impl RawScopes {
+    /// The string indices of all variables so far.
+    pub(crate) fn variables(&self) -> impl Iterator<Item = u32> {
+        self.variables.iter().copied()
+    }
+
     /// Reads one of the three tables; the opening bracket is consumed, the closing one is not.
     pub(crate) fn read(
         &mut self,

@@ -286,116 +286,205 @@ fn lossy(wtf8: &[u8]) -> String {
 
 /// Reads the section from the opening bracket (already consumed) to the closing one.
 pub(crate) fn read_strings(input: &mut Input<'_>, warnings: &mut Warnings) -> Result<StringTable, ReadError> {
-    const STEP: usize = 4 << 20;
-    const SECTION: Section = Section::Strings;
-    let mut bytes: Vec<u8> = input.ahead.split_off(input.pos);
-    let base = input.base + input.pos as u64;
-    input.ahead.clear();
-    input.pos = 0;
-    input.base = base;
-    if let Some(left) = input.len_hint.map(|len| len.saturating_sub(base)) {
+    let mut reader = StringReader::new(input);
+    if let Some(left) = input.len_hint.map(|len| len.saturating_sub(reader.base)) {
+        let left = usize::try_from(left).unwrap_or(0);
         // Best effort: where this fails, growing step by step reports it.
-        let _ = bytes.try_reserve_exact(usize::try_from(left).unwrap_or(0).saturating_sub(bytes.len()));
+        let _ = reader.bytes.try_reserve_exact(left.saturating_sub(reader.bytes.len()));
     }
-    let mut starts: Vec<u32> = Vec::new();
-    let mut wraps: Vec<u32> = Vec::new();
-    let mut high = 0usize;
-    let mut damage = Damage::default();
-    let mut at = 0;
-    // After the last string that is closed.
-    let mut last_end = 0;
-    // Where the string begins that the scan is inside of.
-    let mut open: Option<usize> = None;
-    let mut expect_value = true;
-    let end = 'scan: loop {
-        while at < bytes.len() {
-            if open.is_some() {
-                let Some(found) = memchr::memchr2(b'"', b'\\', &bytes[at..]) else {
-                    at = bytes.len();
-                    break;
-                };
-                at += found;
-                if bytes[at] == b'"' {
-                    open = None;
-                    expect_value = false;
-                    at += 1;
-                    last_end = at;
+    let table = reader.next(input, usize::MAX)?.unwrap_or_default();
+    reader.damage.report(warnings);
+    Ok(table)
+}
+
+/// Reads the section table by table, of a few MiB each: for those who do not hold the strings.
+pub(crate) fn each_strings(
+    input: &mut Input<'_>,
+    warnings: &mut Warnings,
+    mut each: impl FnMut(StringTable) -> Result<(), ReadError>,
+) -> Result<(), ReadError> {
+    let mut reader = StringReader::new(input);
+    while let Some(table) = reader.next(input, WINDOW)? {
+        each(table)?;
+    }
+    reader.damage.report(warnings);
+    Ok(())
+}
+
+/// Bytes that are read at a time.
+const STEP: usize = 4 << 20;
+
+/// Bytes of a table, where there may be several; the last string of it may be as long as it is.
+const WINDOW: usize = 4 << 20;
+
+const SECTION: Section = Section::Strings;
+
+/// The section while it is read.
+struct StringReader {
+    /// What is read and not yet in a table.
+    bytes: Vec<u8>,
+    /// Offset in the text of the first of them.
+    base: u64,
+    starts: Vec<u32>,
+    wraps: Vec<u32>,
+    /// Strings in tables.
+    before: usize,
+    at: usize,
+    /// After the last string that is closed.
+    last_end: usize,
+    /// Where the string begins that the scan is inside of.
+    open: Option<usize>,
+    expect_value: bool,
+    finished: bool,
+    damage: Damage,
+}
+
+impl StringReader {
+    fn new(input: &mut Input<'_>) -> Self {
+        let bytes = input.ahead.split_off(input.pos);
+        let base = input.base + input.pos as u64;
+        input.ahead.clear();
+        input.pos = 0;
+        input.base = base;
+        Self {
+            bytes,
+            base,
+            starts: Vec::new(),
+            wraps: Vec::new(),
+            before: 0,
+            at: 0,
+            last_end: 0,
+            open: None,
+            expect_value: true,
+            finished: false,
+            damage: Damage::default(),
+        }
+    }
+
+    /// The next table, of `enough` bytes if there are so many; `None` after the last.
+    fn next(&mut self, input: &mut Input<'_>, enough: usize) -> Result<Option<StringTable>, ReadError> {
+        if self.finished {
+            return Ok(None);
+        }
+        let end = self.scan(input, enough)?;
+        let rest = self.bytes.split_off(end);
+        let mut bytes = std::mem::take(&mut self.bytes);
+        let mut starts = std::mem::take(&mut self.starts);
+        let mut wraps = std::mem::take(&mut self.wraps);
+        self.damage.check_text(&bytes, self.base);
+        self.base += end as u64;
+        self.before += starts.len();
+        (self.at, self.last_end) = (0, 0);
+        if self.finished {
+            if rest.first() == Some(&b']') {
+                input.ahead.extend_from_slice(&rest);
+            }
+            input.base = self.base;
+        } else {
+            self.bytes = rest;
+            bytes.shrink_to_fit();
+        }
+        while end >> 32 > wraps.len() {
+            wraps.push(starts.len() as u32);
+        }
+        if !starts.is_empty() {
+            starts.push(end as u32);
+        }
+        Ok(Some(StringTable { bytes: bytes.into(), starts: starts.into(), wraps }))
+    }
+
+    /// Reads on to the end of the section, or until enough bytes are scanned and no string is open; gives the end of
+    /// what is scanned.
+    fn scan(&mut self, input: &mut Input<'_>, enough: usize) -> Result<usize, ReadError> {
+        loop {
+            while self.at < self.bytes.len() {
+                let (at, bytes) = (self.at, &self.bytes);
+                if self.open.is_some() {
+                    let Some(found) = memchr::memchr2(b'"', b'\\', &bytes[at..]) else {
+                        self.at = bytes.len();
+                        break;
+                    };
+                    self.at += found;
+                    if bytes[self.at] == b'"' {
+                        self.open = None;
+                        self.expect_value = false;
+                        self.at += 1;
+                        self.last_end = self.at;
+                        if self.at >= enough {
+                            return Ok(self.at);
+                        }
+                        continue;
+                    }
+                    // An escape is looked at whole, so a piece must not end inside of it.
+                    if bytes.len() - self.at < 6 && !input.eof {
+                        break;
+                    }
+                    self.at += self.damage.escape(&bytes[self.at..], self.base + self.at as u64);
+                    self.at = self.at.min(bytes.len());
                     continue;
                 }
-                // An escape is looked at whole, so a piece must not end inside of it.
-                if bytes.len() - at < 6 && !input.eof {
-                    break;
-                }
-                at += damage.escape(&bytes[at..], base + at as u64);
-                at = at.min(bytes.len());
-                continue;
-            }
-            let fail = |expected, found| Problem::Syntax { expected, found }.at(SECTION, base + at as u64);
-            match bytes[at] {
-                b'"' if expect_value => {
-                    at += 1;
-                    while at >> 32 > high {
-                        high += 1;
-                        wraps.push(starts.len() as u32);
+                let offset = self.base + at as u64;
+                let fail = |expected, found| Problem::Syntax { expected, found }.at(SECTION, offset);
+                match bytes[at] {
+                    b'"' if self.expect_value => {
+                        self.at += 1;
+                        while self.at >> 32 > self.wraps.len() {
+                            self.wraps.push(self.starts.len() as u32);
+                        }
+                        if self.before + self.starts.len() >= u32::MAX as usize - 1 {
+                            return Err(Problem::TooMany { what: "strings", limit: u64::from(u32::MAX) - 1 }
+                                .at(SECTION, offset + 1));
+                        }
+                        self.starts.push(self.at as u32);
+                        self.open = Some(self.at);
                     }
-                    if starts.len() >= u32::MAX as usize - 1 {
-                        return Err(Problem::TooMany { what: "strings", limit: u64::from(u32::MAX) - 1 }
-                            .at(SECTION, base + at as u64));
+                    b',' if !self.expect_value => {
+                        self.expect_value = true;
+                        self.at += 1;
                     }
-                    starts.push(at as u32);
-                    open = Some(at);
+                    b']' if !self.expect_value || self.before + self.starts.len() == 0 => {
+                        self.finished = true;
+                        return Ok(at);
+                    }
+                    b' ' => self.at += 1,
+                    b'\n' | b'\r' | b'\t' => {
+                        self.damage.space += 1;
+                        self.at += 1;
+                    }
+                    other if self.expect_value => {
+                        return Err(fail("a string", crate::error::show_byte(Some(other))));
+                    }
+                    other => {
+                        return Err(fail("`,` or `]` after a string", crate::error::show_byte(Some(other))));
+                    }
                 }
-                b',' if !expect_value => {
-                    expect_value = true;
-                    at += 1;
-                }
-                b']' if !expect_value || starts.is_empty() => break 'scan at,
-                b' ' => at += 1,
-                b'\n' | b'\r' | b'\t' => {
-                    damage.space += 1;
-                    at += 1;
-                }
-                other if expect_value => {
-                    return Err(fail("a string", crate::error::show_byte(Some(other))));
-                }
-                other => return Err(fail("`,` or `]` after a string", crate::error::show_byte(Some(other)))),
             }
-        }
-        if input.eof {
-            if input.lenient {
-                // A string that is closed is whole, whatever comes after it.
-                let rest = &bytes[last_end..open.unwrap_or(bytes.len())];
-                damage.space -=
-                    rest.iter().filter(|byte| matches!(byte, b'\n' | b'\r' | b'\t')).count() as u64;
-                if open.is_some() {
-                    starts.pop();
-                }
-                wraps.truncate(last_end >> 32);
-                high = wraps.len();
-                break last_end;
+            if input.eof {
+                return self.cut_off(input.lenient);
             }
-            return Err(Problem::Truncated.at(SECTION, base + bytes.len() as u64));
+            if self.bytes.try_reserve(STEP).is_err() {
+                return Err(Problem::OutOfMemory { bytes: self.bytes.len() as u64 }
+                    .at(SECTION, self.base + self.at as u64));
+            }
+            input.base = self.base;
+            input.read_into(&mut self.bytes, STEP, SECTION)?;
         }
-        if bytes.try_reserve(STEP).is_err() {
-            return Err(Problem::OutOfMemory { bytes: bytes.len() as u64 }.at(SECTION, base + at as u64));
+    }
+
+    /// The text ends in the middle of the section. A string that is closed is whole, whatever comes after it.
+    fn cut_off(&mut self, lenient: bool) -> Result<usize, ReadError> {
+        if !lenient {
+            return Err(Problem::Truncated.at(SECTION, self.base + self.bytes.len() as u64));
         }
-        input.read_into(&mut bytes, STEP, SECTION)?;
-    };
-    if bytes.get(end) == Some(&b']') {
-        input.ahead.extend_from_slice(&bytes[end..]);
+        let rest = &self.bytes[self.last_end..self.open.unwrap_or(self.bytes.len())];
+        self.damage.space -= rest.iter().filter(|byte| matches!(byte, b'\n' | b'\r' | b'\t')).count() as u64;
+        if self.open.is_some() {
+            self.starts.pop();
+        }
+        self.wraps.truncate(self.last_end >> 32);
+        self.finished = true;
+        Ok(self.last_end)
     }
-    input.base = base + end as u64;
-    bytes.truncate(end);
-    while end >> 32 > high {
-        high += 1;
-        wraps.push(starts.len() as u32);
-    }
-    if !starts.is_empty() {
-        starts.push(end as u32);
-    }
-    damage.check_text(&bytes, base);
-    damage.report(warnings);
-    Ok(StringTable { bytes: bytes.into(), starts: starts.into(), wraps })
 }
 
 /// What is wrong inside of strings: counted, with the place of the first.
@@ -403,7 +492,7 @@ pub(crate) fn read_strings(input: &mut Input<'_>, warnings: &mut Warnings) -> Re
 struct Damage {
     escapes: u64,
     first_escape: Option<u64>,
-    /// Control characters that stand between the strings, where they are white space.
+    /// Control characters that stand between the strings of the text in hand, where they are white space.
     space: u64,
     controls: u64,
     utf8: Option<u64>,
@@ -430,9 +519,9 @@ impl Damage {
             .chunks(192)
             .map(|chunk| u64::from(chunk.iter().map(|&b| u8::from(b < 0x20)).sum::<u8>()))
             .sum();
-        self.controls = all - self.space;
+        self.controls += all.saturating_sub(std::mem::take(&mut self.space));
         if let Err(e) = std::str::from_utf8(bytes) {
-            self.utf8 = Some(base + e.valid_up_to() as u64);
+            self.utf8.get_or_insert(base + e.valid_up_to() as u64);
         }
     }
 

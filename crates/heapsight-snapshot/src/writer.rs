@@ -151,26 +151,26 @@ impl Layout {
 
 /// Text that is made of numbers. Digits are written where they stay: copying a few bytes of each number costs more than
 /// making them.
-struct Text {
+pub(crate) struct Text {
     /// What is there, and room behind it.
     bytes: Vec<u8>,
     len: usize,
 }
 
 impl Text {
-    fn with_room(room: usize) -> Self {
+    pub(crate) fn with_room(room: usize) -> Self {
         Self { bytes: vec![0; room.max(LONGEST)], len: 0 }
     }
 
-    fn as_bytes(&self) -> &[u8] {
+    pub(crate) fn as_bytes(&self) -> &[u8] {
         self.bytes.get(..self.len).unwrap_or_default()
     }
 
-    fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.len = 0;
     }
 
-    fn push(&mut self, byte: u8) {
+    pub(crate) fn push(&mut self, byte: u8) {
         self.make_room();
         if let Some(place) = self.bytes.get_mut(self.len) {
             *place = byte;
@@ -178,7 +178,7 @@ impl Text {
         }
     }
 
-    fn pop(&mut self) {
+    pub(crate) fn pop(&mut self) {
         self.len = self.len.saturating_sub(1);
     }
 
@@ -192,7 +192,7 @@ impl Text {
 
 /// Appends a number and a comma.
 #[inline]
-fn number(text: &mut Text, mut value: u64) {
+pub(crate) fn number(text: &mut Text, mut value: u64) {
     text.make_room();
     let Some(place) = text.bytes.get_mut(text.len..text.len + LONGEST) else { return };
     if value < 10 {

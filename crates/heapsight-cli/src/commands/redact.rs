@@ -1,15 +1,17 @@
 //! `heapsight redact`.
 
 use std::{
+    fs::{File, Metadata},
     io::Read,
     path::{Path, PathBuf},
+    time::SystemTime,
 };
 
-use heapsight_capture::output::Metadata;
+use heapsight_capture::output::Metadata as Side;
 use heapsight_query::{OpenError, Source};
-use heapsight_redact::{Expected, Key, Outcome, Replaced, Strays};
+use heapsight_redact::{Expected, Key, Outcome, Replaced, Strays, StreamError, Survey};
 use heapsight_report::units;
-use heapsight_snapshot::{Problem, ReadError, ReadOptions, Snapshot};
+use heapsight_snapshot::{Compression, Problem, ReadError, ReadOptions, Snapshot};
 use regex::Regex;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -48,18 +50,115 @@ fn redact(context: &Context, input: &Path, out: &Path, keep: Option<&Regex>) -> 
         Output::check(out, context.force())?;
     }
     let key = Key::random().map_err(|e| Failure::plain(format!("the system has no random numbers: {e}")))?;
+    if let Some(stamp) = can_be_read_again(input) {
+        match surveyed(context, input, keep) {
+            Ok(Some(survey)) => return stream(context, input, out, (survey, stamp), (&key, keep)),
+            // What is not as usual is held.
+            Ok(None) => {}
+            Err(error) if is_profile(&error.1) => return redact_profile(context, input, out, &key),
+            Err((source, error)) => return Err(Failure::open(&source, &error)),
+        }
+    }
+    hold(context, input, out, (&key, keep))
+}
+
+/// Length and time of the last change of a file.
+type Stamp = (u64, Option<SystemTime>);
+
+/// Whether a file gives the same text as often as it is asked, and not much slower than the first time; what tells that it
+/// has changed.
+fn can_be_read_again(input: &Path) -> Option<Stamp> {
+    // What is no file is not even opened: a pipe would be waited for.
+    let stamp = (input != Path::new("-")).then(|| stamp(input))??;
+    let mut head = Vec::new();
+    File::open(input).and_then(|file| file.take(4).read_to_end(&mut head)).ok()?;
+    (Compression::detect(&head) != Compression::Gzip).then_some(stamp)
+}
+
+fn stamp(file: &Path) -> Option<Stamp> {
+    let meta = file.metadata().ok().filter(Metadata::is_file)?;
+    Some((meta.len(), meta.modified().ok()))
+}
+
+fn is_profile(error: &OpenError) -> bool {
+    matches!(error, OpenError::Read(ReadError { problem: Problem::OtherFormat(what), .. }) if what.contains(".heapprofile"))
+}
+
+/// What has to be known before the file is written; `None` if it is to be held for that.
+fn surveyed(
+    context: &Context,
+    input: &Path,
+    keep: Option<&Regex>,
+) -> Result<Option<Survey>, (Source, OpenError)> {
+    let mut survey = context.read(input, |source, options| Survey::first(source, options, keep))?;
+    if !survey.is_usual() {
+        return Ok(None);
+    }
+    context.read(input, |source, options| survey.second(source, options))?;
+    if survey.needs_third() {
+        context.read(input, |source, options| survey.third(source, options))?;
+    }
+    Ok(survey.is_usual().then_some(survey))
+}
+
+/// Writes the new file while the old one is read once more.
+fn stream(
+    context: &Context,
+    input: &Path,
+    out: &Path,
+    (survey, before): (Survey, Stamp),
+    (key, keep): (&Key, Option<&Regex>),
+) -> Result<Answer, Failure> {
+    context.note_damage(input, survey.warnings());
+    let counts = survey.counts();
+    let mut output = Packed::open(context, out)?;
+    let mut counted = Counted::new(context, out, &mut output, survey.text_bytes());
+    let written = context.phase("write", || {
+        let file = File::open(input)
+            .map_err(|error| Failure::open(&Source::Path(input.to_owned()), &OpenError::Io(error)))?;
+        let options = ReadOptions { threads: context.workers(), ..ReadOptions::default() };
+        let replaced = survey.write(file, options, &mut counted, (key, keep));
+        // Texts would be taken for names.
+        let changed = stamp(input) != Some(before);
+        replaced.and_then(|replaced| if changed { Err(StreamError::Changed) } else { Ok(replaced) }).map_err(
+            |error| match error {
+                StreamError::Read(error) => {
+                    Failure::open(&Source::Path(input.to_owned()), &OpenError::Read(error))
+                }
+                StreamError::Write(error) => error.into(),
+                other => Failure::new(
+                    format!("cannot redact {}: {other}", title(input)),
+                    "try again when nobody writes to it",
+                ),
+            },
+        )
+    });
+    let bytes = counted.bytes;
+    drop(counted);
+    let replaced = written?;
+    context.phase("finish", || output.finish())?;
+    let side = carry_side_file(context, input, out, counts, bytes)?;
+    say(context, out, bytes, &replaced, side.as_deref(), keep)?;
+    Ok(Answer::Yes)
+}
+
+/// Holds the snapshot.
+fn hold(
+    context: &Context,
+    input: &Path,
+    out: &Path,
+    (key, keep): (&Key, Option<&Regex>),
+) -> Result<Answer, Failure> {
     let mut snapshot = match context.read(input, snapshot) {
         Ok(snapshot) => snapshot,
-        Err((_, OpenError::Read(ReadError { problem: Problem::OtherFormat(what), .. })))
-            if what.contains(".heapprofile") && input != Path::new("-") =>
-        {
-            return redact_profile(context, input, out, &key);
+        Err((_, error)) if is_profile(&error) && input != Path::new("-") => {
+            return redact_profile(context, input, out, key);
         }
         Err((source, error)) => return Err(Failure::open(&source, &error)),
     };
     context.note_damage(input, &snapshot.warnings);
     let replaced = context
-        .phase("redact", || heapsight_redact::redact(&mut snapshot, &key, keep))
+        .phase("redact", || heapsight_redact::redact(&mut snapshot, key, keep))
         .map_err(|e| Failure::plain(format!("cannot redact {}: {e}", title(input))))?;
     let mut output = Packed::open(context, out)?;
     let mut counted = Counted::new(context, out, &mut output, snapshot.text_bytes);
@@ -67,7 +166,8 @@ fn redact(context: &Context, input: &Path, out: &Path, keep: Option<&Regex>) -> 
     let bytes = counted.bytes;
     drop(counted);
     context.phase("finish", || output.finish())?;
-    let side = carry_side_file(context, input, out, &snapshot, bytes)?;
+    let counts = (snapshot.node_count() as u64, snapshot.edge_count() as u64);
+    let side = carry_side_file(context, input, out, counts, bytes)?;
     say(context, out, bytes, &replaced, side.as_deref(), keep)?;
     Ok(Answer::Yes)
 }
@@ -92,15 +192,15 @@ fn carry_side_file(
     context: &Context,
     input: &Path,
     out: &Path,
-    snapshot: &Snapshot,
+    (nodes, edges): (u64, u64),
     bytes: u64,
 ) -> Result<Option<PathBuf>, Failure> {
     let stream = Path::new("-");
     if input == stream || out == stream {
         return Ok(None);
     }
-    let Some(mut side) = Metadata::of(input)? else { return Ok(None) };
-    if !side.belongs_to(snapshot.node_count() as u64, snapshot.edge_count() as u64) {
+    let Some(mut side) = Side::of(input)? else { return Ok(None) };
+    if !side.belongs_to(nodes, edges) {
         return Ok(None);
     }
     side.capture.bytes = bytes;
