@@ -34,6 +34,9 @@ use crate::{
 /// Where overflowing captures go if nobody says otherwise: on a disk rather than in memory.
 const SPOOL_DIR: &str = "/var/tmp";
 
+/// How long a program may take to fall silent before the line to it ends.
+const SILENT_WITHIN: Duration = Duration::from_millis(250);
+
 /// How long a runtime's own start is waited for.
 const STARTS_WITHIN: Duration = Duration::from_secs(1);
 
@@ -62,6 +65,10 @@ pub struct Session {
     unanswered: Option<u64>,
     /// The program is past its runtime's own start, or that was waited for in vain.
     started: bool,
+    /// It is Node.js on the other side.
+    is_node: bool,
+    /// Domains that are enabled, and may send what nobody asked for.
+    enabled: Vec<String>,
 }
 
 /// A thread with an isolate of its own.
@@ -105,6 +112,8 @@ impl Session {
             process: None,
             unanswered: None,
             started: false,
+            is_node: false,
+            enabled: Vec::new(),
         })
     }
 
@@ -171,8 +180,11 @@ impl Session {
 
     /// Sends a call without waiting for its answer.
     pub(crate) fn start(&mut self, method: &str, params: &Value) -> Result<u64> {
+        if let Some(domain) = method.strip_suffix(".enable") {
+            self.enabled.push(domain.to_owned());
+        }
         let (id, text) = self.core.request(method, params);
-        self.wire.send(text)?;
+        self.wire.send(text).map_err(|error| self.why_gone(error))?;
         Ok(id)
     }
 
@@ -206,8 +218,38 @@ impl Session {
     }
 
     /// Ends the connection and waits until the other side has ended it too.
+    ///
+    /// Node.js (16 to 26, measured) crashes where a WebSocket's own way to end meets the end of its inspector: if our frame
+    /// comes in the moment when the program calls `inspector.close()`, 30 of 100 times. It does not if just the line ends; but
+    /// that it does not bear while it has something to send. So it is brought to silence first, and then the line ends;
+    /// where that is not to be had, the frame is sent.
     pub(crate) fn end(&mut self, within: Duration) {
-        self.wire.close(within);
+        let deadline = Instant::now() + within;
+        let left = || deadline.saturating_duration_since(Instant::now());
+        if self.wire.has_ended() {
+            return;
+        }
+        if self.falls_silent(left().min(SILENT_WITHIN)) {
+            self.wire.hang_up(left());
+        } else {
+            self.wire.close(left());
+        }
+    }
+
+    /// Whether nothing comes any more.
+    fn falls_silent(&mut self, within: Duration) -> bool {
+        if !self.is_node || *self.core.route() != Route::Main || self.unanswered.is_some() {
+            return false;
+        }
+        let deadline = Instant::now() + within;
+        for domain in std::mem::take(&mut self.enabled) {
+            if self.start(&format!("{domain}.disable"), &json!({})).is_err() {
+                return false;
+            }
+        }
+        // Answers come in the order of the questions: after this one, all has come.
+        let left = deadline.saturating_duration_since(Instant::now());
+        self.call("Runtime.disable", &json!({}), left).is_ok()
     }
 
     /// Waits for the answer to a call.
@@ -465,6 +507,7 @@ impl Session {
         let mut session = Self::connect(self.endpoint.clone(), timeout)?;
         session.spool_dir.clone_from(&self.spool_dir);
         session.process.clone_from(&self.process);
+        session.is_node = self.is_node;
         Ok(session)
     }
 
@@ -526,6 +569,7 @@ impl Session {
         if identity.runtime == "bun" {
             return Err(bun(&format!("cannot capture from {}", self.wire.name())));
         }
+        self.is_node = identity.runtime == "node";
         if identity.runtime.is_empty() {
             let version = self.endpoint.server.version(timeout).ok().flatten().unwrap_or_default();
             let (name, number) = version.browser.split_once('/').unwrap_or(("V8", ""));
@@ -552,6 +596,12 @@ impl Session {
             heap.total = size("totalSize");
         }
         Ok(heap)
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.end(SILENT_WITHIN);
     }
 }
 

@@ -142,12 +142,25 @@ impl Wire {
         }
     }
 
-    /// Ends the connection and reads what is left of it until the other side has ended it too.
+    /// Ends the connection with the protocol's own word, and reads what is left of it until the other side has ended it too.
     pub(crate) fn close(&mut self, within: Duration) {
         let deadline = Instant::now() + within;
         if !self.ended && self.socket.close(None).is_err() {
             self.ended = true;
         }
+        self.read_out(deadline);
+    }
+
+    /// Ends the line without a word, for a side that has nothing to send any more, and waits until it has ended it too.
+    pub(crate) fn hang_up(&mut self, within: Duration) {
+        let deadline = Instant::now() + within;
+        if self.socket.get_ref().shutdown(Shutdown::Write).is_err() {
+            self.ended = true;
+        }
+        self.read_out(deadline);
+    }
+
+    fn read_out(&mut self, deadline: Instant) {
         while !self.ended && Instant::now() < deadline {
             match self.socket.read() {
                 Ok(_) => {}

@@ -6,6 +6,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
     process::{Command, Stdio},
+    thread,
     time::Duration,
 };
 
@@ -35,7 +36,7 @@ fn hasty(program: &Program) -> CaptureError {
 #[track_caller]
 fn ports(program: &Program) -> Vec<std::net::SocketAddr> {
     sockets::listening(program.pid()).unwrap_or_else(|error| {
-        std::thread::sleep(Duration::from_secs(1));
+        thread::sleep(Duration::from_secs(1));
         panic!("{error}: {}", program.fate())
     })
 }
@@ -105,6 +106,24 @@ fn an_inspector_that_is_open_is_used_and_stays_open() {
         assert!(!attachment.opened(), "Node.js {major}");
         assert_eq!(attachment.close().unwrap(), Closed::LeftOpen);
         assert_eq!(ports(&program), before);
+    }
+}
+
+#[test]
+fn a_program_that_closes_its_inspector_while_we_leave_lives() {
+    let script = format!("globalThis.closing=require('inspector');{APP}");
+    for step in 0..60 {
+        let major = MAJORS[step as usize % MAJORS.len()];
+        let program = Program::node(major, &["--inspect=127.0.0.1:0"], &script);
+        let mut attachment = attach_url(&program.url(), &patient()).unwrap();
+        attachment.session().evaluate("setTimeout(()=>closing.close(),3),1", TIMEOUT).unwrap();
+        thread::sleep(Duration::from_micros(1500 + 50 * step));
+        assert_eq!(attachment.close().unwrap(), Closed::LeftOpen);
+        until("the inspector is closed or the program dead", || {
+            sockets::listening(program.pid()).map_or(true, |all| all.is_empty()).then_some(())
+        });
+        thread::sleep(Duration::from_millis(20));
+        assert!(program.is_alive(), "{}", program.fate());
     }
 }
 
@@ -363,7 +382,7 @@ fn a_line_that_is_cut_in_the_middle_is_gone_and_the_target_goes_on() {
         assert!(error.why.contains("bytes of the capture"), "{error}");
         // And again, whole.
         let mut attachment = attach_url(&url, &patient()).unwrap_or_else(|error| {
-            std::thread::sleep(Duration::from_secs(1));
+            thread::sleep(Duration::from_secs(1));
             panic!("{error}: {}", program.fate())
         });
         let mut bytes = Vec::new();
