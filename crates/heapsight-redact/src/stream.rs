@@ -37,10 +37,10 @@ use crate::{
 struct Mark(u16);
 
 impl Mark {
-    const PAYLOAD: u16 = 1;
-    const NAME: u16 = 2;
-    const PROPERTY: u16 = 4;
-    const KEY: u16 = 8;
+    const PAYLOAD: u16 = Use::PAYLOAD as u16;
+    const NAME: u16 = Use::NAME as u16;
+    const PROPERTY: u16 = Use::PROPERTY as u16;
+    const KEY: u16 = Use::KEY as u16;
     /// The name of a node of this kind; when the strings are known, one whose text is that of a value.
     const CONS: u16 = 16;
     const SLICED: u16 = 32;
@@ -72,7 +72,8 @@ impl Mark {
     }
 
     fn used(self) -> Use {
-        Use::of(self.is_payload(), self.has(Self::NAME), self.has(Self::PROPERTY), self.has(Self::KEY))
+        let bits = self.0 as u8 & (Use::NAME | Use::PROPERTY | Use::KEY);
+        Use::of(if self.is_payload() { bits | Use::PAYLOAD } else { bits })
     }
 }
 
@@ -98,8 +99,8 @@ pub struct Survey {
     system: Option<u32>,
     named: Named,
     candidates: Vec<Candidate>,
-    /// The candidate whose table a node is.
-    tables: FxHashMap<u32, u32>,
+    /// The candidates whose table a node is: one, in a file of V8's.
+    tables: FxHashMap<u32, Vec<u32>>,
     /// Candidates whose table came before them.
     late: Vec<(u32, u32)>,
 }
@@ -202,8 +203,8 @@ struct InHand {
     left: u32,
     /// It may be a dictionary: names of its properties, and its table.
     object: Option<(Vec<u32>, Option<u32>)>,
-    /// It is the table of this candidate: the keys in it.
-    table: Option<(u32, FxHashSet<u32>)>,
+    /// It is the table of a candidate: the keys in it.
+    table: Option<FxHashSet<u32>>,
     /// What it refers to is known to code.
     is_code: bool,
 }
@@ -222,7 +223,7 @@ impl Second<'_> {
         let survey = &*self.survey;
         let (kind, name) = (NodeKind(survey.kinds[node]), survey.names[node]);
         let count = survey.edge_counts[node];
-        let table = survey.tables.get(&(node as u32)).map(|&of| (of, FxHashSet::default()));
+        let table = survey.tables.contains_key(&(node as u32)).then(FxHashSet::default);
         self.in_hand = InHand { node, left: count, table, ..InHand::default() };
         if self.again {
             return;
@@ -255,7 +256,7 @@ impl Second<'_> {
             if NodeKind(kind) != NodeKind::STRING {
                 continue;
             }
-            if let Some((_, keys)) = table {
+            if let Some(keys) = table {
                 keys.insert(text);
             }
             if *is_code && let Some(mark) = survey.marks.get_mut(text as usize) {
@@ -272,16 +273,15 @@ impl Second<'_> {
             names.dedup();
             let candidate = survey.candidates.len() as u32;
             survey.candidates.push(Candidate { names: names.len(), found: names, is_done: false });
-            // One node is the table of one object; of more than one, the others wait for the next pass as well.
-            if (store as usize) > node && !survey.tables.contains_key(&store) {
-                survey.tables.insert(store, candidate);
+            if store as usize > node {
+                survey.tables.entry(store).or_default().push(candidate);
             } else {
                 survey.late.push((store, candidate));
             }
         }
-        if let Some((of, keys)) = table
-            && let Some(candidate) = survey.candidates.get_mut(of as usize)
-        {
+        let Some(keys) = table else { return };
+        for of in survey.tables.remove(&(node as u32)).unwrap_or_default() {
+            let Some(candidate) = survey.candidates.get_mut(of as usize) else { continue };
             candidate.is_done = true;
             if keys.len() < MANY {
                 candidate.found = Vec::new();
@@ -296,8 +296,7 @@ impl Second<'_> {
 impl Skim for Second<'_> {
     fn wants(&self, section: Section) -> bool {
         match section {
-            Section::Nodes => !self.again && self.survey.named.any(),
-            Section::Strings => !self.again && self.survey.named.any(),
+            Section::Nodes | Section::Strings => !self.again && self.survey.named.any(),
             Section::Edges => true,
             Section::TraceFunctions | Section::Scopes | Section::ScopeVariables | Section::ScopeUses => {
                 !self.again
@@ -416,13 +415,17 @@ impl Survey {
         }
         self.warnings.join(std::mem::take(&mut counted.warnings));
         self.counted = Skimmed { strings, ..counted };
-        self.tables = self.late.drain(..).collect();
+        // Nodes without an edge have not been looked at; they are no tables.
+        self.tables.clear();
+        for (store, candidate) in std::mem::take(&mut self.late) {
+            self.tables.entry(store).or_default().push(candidate);
+        }
         Ok(())
     }
 
     /// Whether the file is to be passed over once more before it is written.
     pub fn needs_third(&self) -> bool {
-        self.tables.values().any(|&of| self.candidates.get(of as usize).is_some_and(|c| !c.is_done))
+        !self.tables.is_empty()
     }
 
     /// The third pass.

@@ -28,19 +28,14 @@ pub(crate) const MANY: usize = 16;
 pub(crate) struct Use(u8);
 
 impl Use {
-    const PAYLOAD: u8 = 1;
-    const NAME: u8 = 2;
-    const PROPERTY: u8 = 4;
-    const KEY: u8 = 8;
+    pub(crate) const PAYLOAD: u8 = 1;
+    pub(crate) const NAME: u8 = 2;
+    pub(crate) const PROPERTY: u8 = 4;
+    pub(crate) const KEY: u8 = 8;
 
-    pub(crate) fn of(payload: bool, name: bool, property: bool, key: bool) -> Self {
-        let bit = |is: bool, bit: u8| if is { bit } else { 0 };
-        Self(
-            bit(payload, Self::PAYLOAD)
-                | bit(name, Self::NAME)
-                | bit(property, Self::PROPERTY)
-                | bit(key, Self::KEY),
-        )
+    /// Of these bits.
+    pub(crate) fn of(bits: u8) -> Self {
+        Self(bits)
     }
 
     /// The text of a value.

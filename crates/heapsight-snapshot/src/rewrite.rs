@@ -39,7 +39,7 @@ pub trait Rewrite: Sync {
 
 /// The section of strings while it is written.
 pub struct Out<'w> {
-    out: &'w mut dyn Write,
+    to: &'w mut dyn Write,
     text: Vec<u8>,
     any: bool,
     failed: Option<io::Error>,
@@ -65,7 +65,7 @@ impl Out<'_> {
 
     fn flush(&mut self) {
         if self.failed.is_none() {
-            self.failed = self.out.write_all(&self.text).err();
+            self.failed = self.to.write_all(&self.text).err();
         }
         self.text.clear();
     }
@@ -332,7 +332,7 @@ fn write_strings(
     out: &mut dyn Write,
     by: &mut (impl Rewrite + ?Sized),
 ) -> Result<usize, RewriteError> {
-    let mut out = Out { out, text: Vec::with_capacity(FLUSH + FLUSH / 4), any: false, failed: None };
+    let mut out = Out { to: out, text: Vec::with_capacity(FLUSH + FLUSH / 4), any: false, failed: None };
     let mut count = 0;
     each_strings(input, &mut crate::Warnings::default(), |table| {
         by.strings(count as u32, &table, &mut out);
