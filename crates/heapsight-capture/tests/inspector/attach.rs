@@ -211,6 +211,14 @@ fn who_stays_leaves_the_port_to_others_and_the_program_does_not_notice() {
     }
 }
 
+/// The first of three ports that nobody has: a cluster counts its own up for its workers. Not of those that the system gives to
+/// connections, of which one may have the next number.
+fn three_ports() -> u16 {
+    let first = 10_000 + (std::process::id() % 4096) as u16 * 5;
+    let is_free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
+    (first..32_000).step_by(5).find(|&port| (port..port + 3).all(is_free)).unwrap()
+}
+
 #[test]
 fn what_the_workers_of_a_cluster_open_for_their_primary_is_closed_with_it() {
     const CLUSTER: &str = "const cluster=require('cluster');
@@ -220,7 +228,7 @@ fn what_the_workers_of_a_cluster_open_for_their_primary_is_closed_with_it() {
             process.stdin.on('end',()=>process.exit()).resume();
         }else{process.send('online');setInterval(()=>{},1000);process.on('disconnect',()=>process.exit())}";
     for major in MAJORS {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = three_ports();
         let program = Program::node(major, &[&format!("--inspect-port=127.0.0.1:{port}")], CLUSTER);
         let pid = program.pid();
         let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
