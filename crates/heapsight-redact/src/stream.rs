@@ -445,11 +445,14 @@ impl Survey {
     }
 
     /// Whether the file is as V8 writes it; else it has to be held to be redacted: sections in another order, names that no
-    /// string has.
+    /// string has, a table with something else in it than numbers.
     pub fn is_usual(&self) -> bool {
         let strings = self.counted.strings;
         let known = |max: Option<u32>| max.is_none_or(|max| (max as usize) < strings);
-        self.counted.strings_last && known(self.counted.max_node_name) && known(self.counted.max_edge_name)
+        !self.counted.odd
+            && self.counted.strings_last
+            && known(self.counted.max_node_name)
+            && known(self.counted.max_edge_name)
     }
 
     /// What is wrong with the file and leaves the rest sound.

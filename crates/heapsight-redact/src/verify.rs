@@ -207,6 +207,8 @@ impl Expected {
             also_names: 0,
             forbidden_count: 0,
         };
+        // Some writers repeat strings: one entry is the text of a value, another of the same text a name that stays.
+        let mut staying = FxHashSet::default();
         for (string, &used_for) in used.iter().enumerate() {
             let text = original.strings.get(string as u32);
             let own = digest(&original.strings.wtf8(string as u32));
@@ -230,6 +232,7 @@ impl Expected {
                 };
                 if new.is_none() {
                     expected.also_names += u64::from(used_for.is_payload() && !is_short(&text));
+                    staying.insert(own);
                     continue;
                 }
             }
@@ -237,7 +240,10 @@ impl Expected {
                 expected.forbidden.insert(own);
             }
         }
+        let all = expected.forbidden.len();
+        expected.forbidden.retain(|text| !staying.contains(text));
         expected.forbidden_count = expected.forbidden.len() as u64;
+        expected.also_names += all as u64 - expected.forbidden_count;
         expected.texts = (0..original.node_count() as u32)
             .map(|node| {
                 let name = original.strings.get(original.nodes.name[node as usize]);

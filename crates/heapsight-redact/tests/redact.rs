@@ -332,6 +332,21 @@ fn files_of_many_windows_are_the_same_either_way() {
 }
 
 #[test]
+fn a_text_that_the_table_has_twice_is_a_name_where_it_is_one() {
+    let mut graph = SnapshotBuilder::new();
+    let global = graph.global("global", 8);
+    let secret = graph.node("string", "said as a value", 20);
+    graph.edge(global, "property", "said as a name!", secret);
+    let original = String::from_utf8(graph.text()).unwrap().replace("said as a name!", "said as a value");
+    let file = redacted(original.as_bytes(), None);
+    assert_eq!(String::from_utf8_lossy(&file).matches("said as a value").count(), 1);
+    let outcome = verified(&file, original.as_bytes(), None);
+    assert!(outcome.is_clean() && outcome.also_names == 1, "{outcome:?}");
+    // The object itself must have its marker all the same.
+    assert!(!verified(original.as_bytes(), original.as_bytes(), None).is_clean());
+}
+
+#[test]
 fn what_is_not_as_usual_is_held() {
     let first = |text: &[u8]| {
         let mut survey = Survey::first(text, ReadOptions::default(), None).unwrap();
@@ -349,6 +364,11 @@ fn what_is_not_as_usual_is_held() {
     let from = name + odd[name..].find(',').unwrap() + 1;
     let to = from + odd[from..].find(',').unwrap();
     odd.replace_range(from..to, "999999");
+    assert!(!first(odd.as_bytes()));
+    // The reader looks at no tree of stacks whose fields it does not know.
+    let odd = text.replace("\"trace_node_fields\":[\"id\"", "\"trace_node_fields\":[\"ID\"");
+    let odd = odd.replace("\"trace_tree\":[]", "\"trace_tree\":[1.5,\"what\"]");
+    assert!(odd.contains("1.5") && odd.contains("\"ID\"") && read_text(odd.as_bytes()).is_ok());
     assert!(!first(odd.as_bytes()));
 }
 

@@ -345,6 +345,16 @@ impl<'r> Input<'r> {
         self.pass_array(section, nested, |_, _| Ok(()))
     }
 
+    /// The same; says whether there are numbers in it and nothing else.
+    pub(crate) fn skip_numbers(&mut self, section: Section, nested: bool) -> Result<bool, ReadError> {
+        let mut good = true;
+        self.pass_array(section, nested, |text, _| {
+            good = good && is_number_text(text, nested);
+            Ok(())
+        })?;
+        Ok(good)
+    }
+
     /// The same; `each` gets its text piece by piece, in which there are numbers and nothing else.
     ///
     /// # Errors

@@ -157,7 +157,9 @@ pub(crate) struct Reader<'s> {
     location_rows: usize,
     pub(crate) scopes: RawScopes,
     /// What is left is of no interest.
-    pub(crate) done: bool,
+    done: bool,
+    /// A section that was passed over has something else in it than numbers.
+    pub(crate) odd: bool,
 }
 
 impl<'s> Reader<'s> {
@@ -233,7 +235,12 @@ impl<'s> Reader<'s> {
                 self.done = true;
                 return Ok(());
             }
-            input.skip_array(section, section == Section::TraceTree)?;
+            if matches!(section, Section::Nodes | Section::Edges) {
+                // Whoever holds nothing looks at them in another pass.
+                input.skip_array(section, false)?;
+            } else {
+                self.odd |= !input.skip_numbers(section, section == Section::TraceTree)?;
+            }
             return input.expect(b']', "`]`", section);
         }
         match section {

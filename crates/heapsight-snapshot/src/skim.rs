@@ -47,6 +47,8 @@ pub struct Skimmed {
     pub names: Vec<u32>,
     /// Whether the strings came after all else.
     pub strings_last: bool,
+    /// Whether a section that was passed over, other than nodes and edges, has something else in it than numbers.
+    pub odd: bool,
     /// Bytes of text so far.
     pub text_bytes: u64,
     /// Damage that leaves the rest sound.
@@ -93,6 +95,7 @@ pub fn skim<'r>(
         max_edge_name: reader.max_edge_name.max(before.max_edge_name),
         names,
         strings_last: reader.seen.last() == Some(&Section::Strings),
+        odd: reader.odd || before.odd,
         text_bytes: end.max(before.text_bytes),
         warnings: reader.warnings,
     })
